@@ -1,0 +1,29 @@
+/* Every limit that a client or peer can meet, once (design 10). Sizes in bytes. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+#define KIB (1024u)
+#define MIB (1024u * 1024u)
+
+#define LIMIT_VALUE_BYTES (64u * MIB)
+#define LIMIT_KEY_BYTES (64u * KIB)
+#define LIMIT_ARGUMENTS 1048576u
+#define LIMIT_COMMAND_KEYS 65536u
+/* All arguments of one command together: the largest value plus keys and options. */
+#define LIMIT_COMMAND_BYTES (LIMIT_VALUE_BYTES + 16u * MIB)
+#define LIMIT_INLINE_BYTES (64u * KIB)
+#define LIMIT_CONNECTIONS 10000u
+/* Replies held for one connection; beyond it the connection is closed. Twice the largest reply. */
+#define LIMIT_OUTPUT_BYTES (128u * MIB)
+/* Beyond this much unsent output no further command of the connection is taken up. */
+#define LIMIT_OUTPUT_PAUSE_BYTES (1u * MIB)
+/* Input, output and proposals of all connections together, unless configured. */
+#define LIMIT_BUFFER_MEMORY_BYTES ((uint64_t)1024u * MIB)
+/* Commands of one connection that wait for their reply; beyond it the socket is not read. */
+#define LIMIT_PIPELINE_COMMANDS 16384u
+#define LIMIT_DATABASES 16u
+/* One log entry gathers proposals up to this size, unless a single command is larger. */
+#define LIMIT_ENTRY_BYTES (1u * MIB)
+#define LIMIT_CLIENT_NAME_BYTES 256u
+
+#endif
