@@ -1,0 +1,450 @@
+/*
+ * The cut rule in one place. A batch is written only after the one before it was synced (LOG-1), so
+ * any valid piece of a later batch proves that a bad one had been synced: damage, never cut. What
+ * is bad, last and unproven had no returned sync, so nothing that depended on it left this node
+ * (LOG-5).
+ */
+#include "log/log_recovery.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#define SEGMENT_NAME_DIGITS 16u
+#define SEGMENT_NAME_SUFFIX ".log"
+#define ZERO_BYTES (64u * 1024u)
+
+struct recovery {
+    struct env *env;
+    const char *dir;
+    const uint8_t *node_id;
+    log_replay_fn replay;
+    void *replay_ctx;
+    struct error *error;
+    uint64_t *ids;
+    size_t id_count;
+    uint64_t batch_expected;
+    uint64_t cannot_remove; /* id of an unfinished segment that resisted; 0 is none */
+};
+
+/* One segment in memory. */
+struct segment {
+    struct log_segment_header header;
+    struct log_place place;
+    uint8_t *bytes;
+    uint64_t size;
+    uint64_t end;     /* behind the last whole batch */
+    bool is_sealed;   /* that batch is a seal */
+    uint64_t batches; /* whole batches */
+};
+
+void log_segment_path(char out_path[LOG_PATH_BYTES],
+                      const char *dir,
+                      uint64_t id,
+                      const char *suffix)
+{
+    int size = snprintf(out_path,
+                        LOG_PATH_BYTES,
+                        "%s/%016" PRIx64 SEGMENT_NAME_SUFFIX "%s",
+                        dir,
+                        id,
+                        suffix);
+    ensure(size > 0 && (unsigned)size < LOG_PATH_BYTES);
+}
+
+static enum status damaged(struct recovery *r, uint64_t id, uint64_t offset, const char *what)
+{
+    return error_set(r->error,
+                     STATUS_CORRUPT,
+                     "segment %016" PRIx64 " at byte %" PRIu64 ": %s. The log is damaged and was "
+                     "not changed; this copy of the data must not be used (restore a backup, or "
+                     "rebuild this replica from its peers)",
+                     id,
+                     offset,
+                     what);
+}
+
+static enum status io_failed(struct recovery *r, uint64_t id, const char *what)
+{
+    return error_set(r->error, STATUS_IO, "segment %016" PRIx64 ": %s failed", id, what);
+}
+
+/* ---- the list of segments ------------------------------------------------------------------- */
+
+static void note_name(void *ctx, const char *name)
+{
+    struct recovery *r = ctx;
+    char *end = NULL;
+    uint64_t id = strtoull(name, &end, 16);
+    if ((size_t)(end - name) != SEGMENT_NAME_DIGITS) {
+        return;
+    }
+    if (strcmp(end, SEGMENT_NAME_SUFFIX) == 0) {
+        r->ids = mem_realloc(r->ids, (r->id_count + 1) * sizeof r->ids[0]);
+        r->ids[r->id_count++] = id;
+    } else if (strcmp(end, SEGMENT_NAME_SUFFIX LOG_NEW_SUFFIX) == 0) {
+        char path[LOG_PATH_BYTES];
+        log_segment_path(path, r->dir, id, LOG_NEW_SUFFIX);
+        if (env_file_remove(r->env, path) != STATUS_OK) {
+            r->cannot_remove = id;
+        }
+    }
+}
+
+static enum status list_segments(struct recovery *r)
+{
+    enum status s = env_dir_list(r->env, r->dir, note_name, r);
+    if (s != STATUS_OK) {
+        return error_set(r->error, s, "%s: cannot list", r->dir);
+    }
+    if (r->cannot_remove != 0) {
+        return io_failed(r, r->cannot_remove, "removal of its unfinished file");
+    }
+    if (r->id_count > 0 && r->ids[0] != 1) {
+        return damaged(r, 1, 0, "the segment is missing"); /* none is ever freed yet */
+    }
+    for (size_t i = 1; i < r->id_count; i++) {
+        ensure(r->ids[i] > r->ids[i - 1]); /* the list comes in byte order */
+        if (r->ids[i] != r->ids[i - 1] + 1) {
+            return damaged(r, r->ids[i - 1] + 1, 0, "the segment is missing");
+        }
+    }
+    return STATUS_OK;
+}
+
+/* ---- one segment ----------------------------------------------------------------------------- */
+
+static enum status read_segment(struct recovery *r, uint64_t id, struct segment *out_segment)
+{
+    char path[LOG_PATH_BYTES];
+    log_segment_path(path, r->dir, id, "");
+    struct env_file *file = NULL;
+    enum status s = env_file_open(r->env, path, ENV_OPEN_WRITE, &file);
+    if (s != STATUS_OK) {
+        return io_failed(r, id, "open");
+    }
+    struct segment seg = {0};
+    s = env_file_size(r->env, file, &seg.size);
+    if (s == STATUS_OK) {
+        size_t got = 0;
+        seg.bytes = mem_alloc((size_t)seg.size);
+        s = env_file_read(r->env, file, 0, seg.bytes, (size_t)seg.size, &got);
+        if (s == STATUS_OK && got != seg.size) {
+            s = STATUS_IO;
+        }
+    }
+    if (s == STATUS_OK) {
+        /* Before anything in it is acted on (LOG-8): it may stand in the page cache only. */
+        s = env_file_sync(r->env, file);
+    }
+    env_file_close(r->env, file);
+    if (s != STATUS_OK) {
+        mem_free(seg.bytes);
+        return io_failed(r, id, "read");
+    }
+    *out_segment = seg;
+    return STATUS_OK;
+}
+
+static enum status check_header(struct recovery *r, uint64_t id, struct segment *seg)
+{
+    if (seg->size < LOG_SEGMENT_HEADER_BYTES) {
+        return damaged(r, id, 0, "the segment is shorter than its header");
+    }
+    enum status s = log_segment_header_decode(seg->bytes, &seg->header);
+    if (s == STATUS_UNSUPPORTED) {
+        return error_set(r->error,
+                         s,
+                         "segment %016" PRIx64 ": written by another version; upgrade this node",
+                         id);
+    }
+    if (s != STATUS_OK || seg->header.id != id) {
+        return damaged(r, id, 0, "the segment header is damaged");
+    }
+    if (memcmp(seg->header.node_id, r->node_id, LOG_NODE_ID_BYTES) != 0) {
+        return damaged(r, id, 0, "the segment belongs to another node");
+    }
+    seg->place = (struct log_place){.segment = id, .salt = seg->header.salt};
+    return STATUS_OK;
+}
+
+/* True if a whole, valid batch with the expected number starts at offset. */
+static bool batch_is_whole(const struct segment *seg,
+                           uint64_t offset,
+                           uint64_t expected,
+                           struct log_batch_header *out_header)
+{
+    struct log_batch_header h;
+    if (!log_batch_decode(seg->bytes, seg->size, offset, &seg->place, &h) || h.number != expected ||
+        h.size > seg->size - offset - LOG_BATCH_HEADER_BYTES) {
+        return false;
+    }
+    uint64_t at = offset + LOG_BATCH_HEADER_BYTES;
+    uint64_t end = at + h.size;
+    for (uint32_t i = 0; i < h.count; i++) {
+        uint64_t number = 0;
+        struct log_record record;
+        struct bytes payload;
+        if (!log_record_decode(seg->bytes, end, at, &seg->place, &number, &record, &payload) ||
+            number != expected) {
+            return false;
+        }
+        at += log_record_size(payload.size);
+    }
+    *out_header = h;
+    return at == end;
+}
+
+static enum status replay_batch(struct recovery *r, const struct segment *seg, uint32_t count)
+{
+    uint64_t at = seg->end + LOG_BATCH_HEADER_BYTES;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t number = 0;
+        struct log_record record;
+        struct bytes payload;
+        bool is_valid =
+            log_record_decode(seg->bytes, seg->size, at, &seg->place, &number, &record, &payload);
+        ensure(is_valid); /* batch_is_whole said so */
+        if (record.kind != LOG_KIND_ENTRY) {
+            return error_set(r->error,
+                             STATUS_UNSUPPORTED,
+                             "segment %016" PRIx64 ": record kind %u is unknown; upgrade this node",
+                             seg->header.id,
+                             (unsigned)record.kind);
+        }
+        enum status s = r->replay(r->replay_ctx, &record, payload, r->error);
+        if (s != STATUS_OK) {
+            return s;
+        }
+        at += log_record_size(payload.size);
+    }
+    return STATUS_OK;
+}
+
+static enum status replay_segment(struct recovery *r, struct segment *seg)
+{
+    if (seg->header.batch_first != r->batch_expected) {
+        return damaged(r, seg->header.id, 0, "batches before this segment are missing");
+    }
+    seg->end = LOG_SEGMENT_HEADER_BYTES;
+    struct log_batch_header h;
+    while (!seg->is_sealed && batch_is_whole(seg, seg->end, r->batch_expected, &h)) {
+        enum status s = replay_batch(r, seg, h.count);
+        if (s != STATUS_OK) {
+            return s;
+        }
+        seg->end += LOG_BATCH_HEADER_BYTES + (uint64_t)h.size;
+        seg->is_sealed = (h.flags & LOG_BATCH_SEAL) != 0;
+        seg->batches++;
+        r->batch_expected++;
+    }
+    return STATUS_OK;
+}
+
+/* ---- the cut rule ---------------------------------------------------------------------------- */
+
+static bool rest_is_zero(const struct segment *seg)
+{
+    for (uint64_t i = seg->end; i < seg->size; i++) {
+        if (seg->bytes[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Any valid piece, header or record, of a batch after `number` behind the good part (LOG-4). */
+static bool has_later_piece(const struct segment *seg, uint64_t number)
+{
+    for (uint64_t at = seg->end; at < seg->size; at += 8) {
+        struct log_batch_header h;
+        if (log_batch_decode(seg->bytes, seg->size, at, &seg->place, &h) && h.number > number) {
+            return true;
+        }
+        uint64_t batch = 0;
+        struct log_record record;
+        struct bytes payload;
+        if (log_record_decode(seg->bytes, seg->size, at, &seg->place, &batch, &record, &payload) &&
+            batch > number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Zeros from `end` on, then, if asked, the missing seal at `end`; all synced (LOG-9). */
+static enum status clean_tail(struct recovery *r, const struct segment *seg, bool with_seal)
+{
+    char path[LOG_PATH_BYTES];
+    log_segment_path(path, r->dir, seg->header.id, "");
+    struct env_file *file = NULL;
+    if (env_file_open(r->env, path, ENV_OPEN_WRITE, &file) != STATUS_OK) {
+        return io_failed(r, seg->header.id, "open");
+    }
+    uint8_t *zeros = mem_alloc_zero(ZERO_BYTES);
+    enum status s = STATUS_OK;
+    for (uint64_t at = seg->end; at < seg->size && s == STATUS_OK; at += ZERO_BYTES) {
+        uint64_t left = seg->size - at;
+        s = env_file_write(r->env,
+                           file,
+                           at,
+                           bytes_of(zeros, left < ZERO_BYTES ? (size_t)left : ZERO_BYTES));
+    }
+    if (s == STATUS_OK) {
+        s = env_file_sync(r->env, file);
+    }
+    if (s == STATUS_OK && with_seal) {
+        uint8_t seal[LOG_BATCH_HEADER_BYTES];
+        struct log_batch_header h = {
+            .number = r->batch_expected,
+            .flags = LOG_BATCH_SEAL,
+            .synced = {.segment = seg->header.id, .offset = seg->end},
+        };
+        log_batch_seal(seal, &h, &seg->place, seg->end);
+        s = env_file_write(r->env, file, seg->end, bytes_of(seal, sizeof seal));
+        if (s == STATUS_OK) {
+            s = env_file_sync(r->env, file);
+        }
+    }
+    mem_free(zeros);
+    env_file_close(r->env, file);
+    return s == STATUS_OK ? STATUS_OK : io_failed(r, seg->header.id, "write");
+}
+
+/* The last segment: what follows the good part is nothing, or torn and may be cut, or damage. */
+static enum status settle_last(struct recovery *r,
+                               const struct segment *seg,
+                               struct log_tail *out_tail)
+{
+    if (seg->is_sealed) {
+        return damaged(r, seg->header.id + 1, 0, "the segment is missing");
+    }
+    uint64_t cut = 0;
+    if (!rest_is_zero(seg)) {
+        if (has_later_piece(seg, r->batch_expected)) {
+            return damaged(r, seg->header.id, seg->end, "a batch that had been synced is bad");
+        }
+        reached("log: torn tail cut");
+        cut = seg->size - seg->end;
+        enum status s = clean_tail(r, seg, false);
+        if (s != STATUS_OK) {
+            return s;
+        }
+    }
+    *out_tail = (struct log_tail){
+        .segment = seg->header,
+        .offset = seg->end,
+        .batch_next = r->batch_expected,
+        .cut_bytes = cut,
+    };
+    return STATUS_OK;
+}
+
+/*
+ * A segment with a successor ends in a seal. The one seal that may be missing or torn is that of
+ * the last segment but one while the last is still empty: the crash came between the two (LOG-10).
+ * The successor's header knows the seal's number, so a lost batch is not mistaken for it.
+ */
+static enum status settle_inner(struct recovery *r,
+                                const struct segment *seg,
+                                const struct segment *next)
+{
+    if (seg->is_sealed) {
+        return STATUS_OK;
+    }
+    bool next_is_last = next->header.id == r->ids[r->id_count - 1];
+    if (!next_is_last || !rest_is_zero(next) || next->header.batch_first != r->batch_expected + 1 ||
+        has_later_piece(seg, r->batch_expected)) {
+        return damaged(r, seg->header.id, seg->end, "a batch that had been synced is bad");
+    }
+    reached("log: missing seal written again");
+    enum status s = clean_tail(r, seg, true);
+    if (s == STATUS_OK) {
+        r->batch_expected++;
+    }
+    return s;
+}
+
+/* ---- the whole log --------------------------------------------------------------------------- */
+
+static enum status load(struct recovery *r, size_t i, struct segment *out_segment)
+{
+    struct segment seg = {0};
+    enum status s = read_segment(r, r->ids[i], &seg);
+    if (s == STATUS_OK) {
+        s = check_header(r, r->ids[i], &seg);
+        if (s != STATUS_OK) {
+            mem_free(seg.bytes);
+        }
+    }
+    if (s == STATUS_OK) {
+        if (i == 0) {
+            r->batch_expected = seg.header.batch_first;
+        }
+        seg.end = LOG_SEGMENT_HEADER_BYTES;
+        *out_segment = seg;
+    }
+    return s;
+}
+
+static enum status recover_segments(struct recovery *r, struct log_tail *out_tail)
+{
+    struct segment seg;
+    enum status s = load(r, 0, &seg);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    for (size_t i = 0; s == STATUS_OK; i++) {
+        s = replay_segment(r, &seg);
+        if (s != STATUS_OK) {
+            break;
+        }
+        if (i + 1 == r->id_count) {
+            s = settle_last(r, &seg, out_tail);
+            break;
+        }
+        struct segment next;
+        s = load(r, i + 1, &next);
+        if (s == STATUS_OK) {
+            s = settle_inner(r, &seg, &next);
+            mem_free(seg.bytes);
+            seg = next;
+        }
+    }
+    mem_free(seg.bytes);
+    return s;
+}
+
+enum status log_recover(struct env *env,
+                        const char *dir,
+                        const uint8_t node_id[LOG_NODE_ID_BYTES],
+                        log_replay_fn replay,
+                        void *replay_ctx,
+                        struct log_tail *out_tail,
+                        struct error *error)
+{
+    struct recovery r = {
+        .env = env,
+        .dir = dir,
+        .node_id = node_id,
+        .replay = replay,
+        .replay_ctx = replay_ctx,
+        .error = error,
+    };
+    struct log_tail tail = {.is_empty = true};
+    enum status s = list_segments(&r);
+    if (s == STATUS_OK && r.id_count > 0) {
+        s = recover_segments(&r, &tail);
+    }
+    mem_free(r.ids);
+    if (s == STATUS_OK && env_dir_sync(env, dir) != STATUS_OK) {
+        s = error_set(error, STATUS_IO, "%s: sync failed", dir);
+    }
+    if (s == STATUS_OK) {
+        *out_tail = tail;
+    }
+    return s;
+}
