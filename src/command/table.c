@@ -1,0 +1,258 @@
+/* Look-ups in the command table, and the checks that every command passes. */
+#include "base/assert.h"
+#include "command/command.h"
+#include "protocol/resp_writer.h"
+
+#define NAME_BYTES_MAX 32u
+#define SHOWN_NAME_BYTES 128u
+
+static const struct command *const families[] = {
+    command_table_string,
+    command_table_keys,
+    command_table_connection,
+    command_table_server,
+    command_table_internal,
+};
+
+#define FAMILY_COUNT (sizeof families / sizeof families[0])
+
+/* ---- look-up --------------------------------------------------------------------------------- */
+
+static const struct command *find_in(const struct command *table, struct bytes name)
+{
+    for (const struct command *c = table; c != NULL && c->name != NULL; c++) {
+        if (bytes_equal_nocase(name, c->name)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static const struct command *find_top(struct bytes name)
+{
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        const struct command *c = find_in(families[i], name);
+        if (c != NULL && (c->flags & COMMAND_INTERNAL) == 0) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+const struct command *command_find(const struct bytes *args, size_t arg_count)
+{
+    ensure(arg_count > 0);
+    const struct command *c = find_top(args[0]);
+    if (c != NULL && c->subcommands != NULL && arg_count > 1) {
+        const struct command *sub = find_in(c->subcommands, args[1]);
+        return sub != NULL ? sub : c;
+    }
+    return c;
+}
+
+const struct command *command_by_id(uint16_t id)
+{
+    for (size_t i = 0; i < FAMILY_COUNT && id != COMMAND_ID_NONE; i++) {
+        for (const struct command *c = families[i]; c->name != NULL; c++) {
+            if (c->id == id) {
+                return c;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* ---- the checks ------------------------------------------------------------------------------ */
+
+static void append_shown(struct buf *out, struct bytes text, size_t most)
+{
+    buf_append(out, text.data, text.size < most ? text.size : most);
+}
+
+static void unknown_command(const struct bytes *args, size_t arg_count, struct buf *reply)
+{
+    struct buf text;
+    buf_init(&text, 4 * KIB);
+    buf_append_text(&text, "ERR unknown command '");
+    append_shown(&text, args[0], SHOWN_NAME_BYTES);
+    buf_append_text(&text, "', with args beginning with: ");
+    size_t shown = 0;
+    for (size_t i = 1; i < arg_count && shown < SHOWN_NAME_BYTES; i++) {
+        size_t before = text.size;
+        buf_append_text(&text, "'");
+        append_shown(&text, args[i], SHOWN_NAME_BYTES - shown);
+        buf_append_text(&text, "' ");
+        shown += text.size - before;
+    }
+    buf_append(&text, "", 1);
+    for (size_t i = 0; i + 1 < text.size; i++) {
+        text.data[i] = text.data[i] == '\0' ? ' ' : text.data[i];
+    }
+    resp_write_error(reply, (const char *)text.data);
+    buf_deinit(&text);
+}
+
+static void unknown_subcommand(const struct command *c, struct bytes name, struct buf *reply)
+{
+    char upper[NAME_BYTES_MAX] = {0};
+    for (size_t i = 0; c->name[i] != '\0' && i + 1 < sizeof upper; i++) {
+        upper[i] = (char)(c->name[i] - (c->name[i] >= 'a' && c->name[i] <= 'z' ? 'a' - 'A' : 0));
+    }
+    resp_write_errorf(reply,
+                      "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                      (int)(name.size < SHOWN_NAME_BYTES ? name.size : SHOWN_NAME_BYTES),
+                      (const char *)name.data,
+                      upper);
+}
+
+static bool arity_fits(const struct command *c, size_t arg_count)
+{
+    return arg_count >= (size_t)c->arity_min &&
+           (c->arity_max < 0 || arg_count <= (size_t)c->arity_max);
+}
+
+/* Our own limits on keys; Redis has none below the size of a value. */
+static bool keys_fit(const struct command *c,
+                     const struct bytes *args,
+                     size_t arg_count,
+                     struct buf *reply)
+{
+    size_t count = command_key_count(c, arg_count);
+    if (count > LIMIT_COMMAND_KEYS) {
+        resp_write_errorf(reply, "ERR more than %u keys in one command", LIMIT_COMMAND_KEYS);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (args[command_key_at(c, arg_count, i)].size > LIMIT_KEY_BYTES) {
+            resp_write_errorf(reply, "ERR key is longer than %u bytes", LIMIT_KEY_BYTES);
+            return false;
+        }
+    }
+    return true;
+}
+
+const struct command *command_resolve(const struct bytes *args, size_t arg_count, struct buf *reply)
+{
+    const struct command *c = command_find(args, arg_count);
+    if (c == NULL) {
+        unknown_command(args, arg_count, reply);
+        return NULL;
+    }
+    if (c->handler == NULL && arg_count > 1) {
+        unknown_subcommand(c, args[1], reply);
+        return NULL;
+    }
+    if (!arity_fits(c, arg_count) || c->handler == NULL) {
+        resp_write_errorf(reply,
+                          "ERR wrong number of arguments for '%s%s%s' command",
+                          c->container != NULL ? c->container : "",
+                          c->container != NULL ? "|" : "",
+                          c->name);
+        return NULL;
+    }
+    return keys_fit(c, args, arg_count, reply) ? c : NULL;
+}
+
+/* ---- derived facts --------------------------------------------------------------------------- */
+
+void command_each(void (*fn)(void *ctx, const struct command *command), void *ctx)
+{
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        for (const struct command *c = families[i]; c->name != NULL; c++) {
+            if ((c->flags & COMMAND_INTERNAL) == 0) {
+                fn(ctx, c);
+            }
+        }
+    }
+}
+
+static void count_one(void *ctx, const struct command *command)
+{
+    (void)command;
+    size_t *count = ctx;
+    (*count)++;
+}
+
+size_t command_count(void)
+{
+    size_t count = 0;
+    command_each(count_one, &count);
+    return count;
+}
+
+static size_t last_key(const struct command *c, size_t arg_count)
+{
+    long last = c->keys.last >= 0 ? c->keys.last : (long)arg_count + c->keys.last;
+    return last < (long)arg_count ? (size_t)last : arg_count - 1;
+}
+
+size_t command_key_count(const struct command *command, size_t arg_count)
+{
+    if (command->keys.first == 0 || arg_count <= (size_t)command->keys.first) {
+        return 0;
+    }
+    size_t span = last_key(command, arg_count) - (size_t)command->keys.first;
+    return span / (size_t)command->keys.step + 1;
+}
+
+size_t command_key_at(const struct command *command, size_t arg_count, size_t i)
+{
+    ensure(i < command_key_count(command, arg_count));
+    return (size_t)command->keys.first + i * (size_t)command->keys.step;
+}
+
+int command_arity(const struct command *command)
+{
+    return command->arity_min == command->arity_max ? command->arity_min : -command->arity_min;
+}
+
+/* ---- the table's own consistency ------------------------------------------------------------- */
+
+static void check_row(const struct command *c)
+{
+    bool reads = (c->flags & COMMAND_READ) != 0;
+    bool writes = (c->flags & COMMAND_WRITE) != 0;
+    ensure(!(reads && writes));
+    ensure(strlen(c->name) < NAME_BYTES_MAX);
+    ensure(c->arity_min >= 1 && (c->arity_max < 0 || c->arity_max >= c->arity_min));
+    ensure((c->handler != NULL) || (c->subcommands != NULL));
+    ensure(c->summary != NULL && c->group != NULL && c->since != NULL && c->acl != NULL);
+    ensure((c->policy == COMMAND_LOCAL) == (c->keys.first == 0));
+    ensure((c->policy == COMMAND_LOCAL) == (!reads && !writes));
+    /* What changes state goes through the log, so it has a number and a version there. */
+    ensure(writes == (c->id != COMMAND_ID_NONE));
+    ensure(!writes || c->semantics > 0);
+    if (c->keys.first != 0) {
+        ensure(c->keys.first < c->arity_min && c->keys.step > 0 && c->keys.access != NULL);
+    }
+}
+
+static void check_unique(const struct command *c, const struct command *other)
+{
+    ensure(strcmp(c->name, other->name) != 0);
+    if (c->id != COMMAND_ID_NONE) {
+        ensure(c->id != other->id);
+    }
+}
+
+void command_table_check(void)
+{
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        for (const struct command *c = families[i]; c->name != NULL; c++) {
+            check_row(c);
+            for (const struct command *s = c->subcommands; s != NULL && s->name != NULL; s++) {
+                check_row(s);
+            }
+            for (size_t j = 0; j < FAMILY_COUNT; j++) {
+                for (const struct command *o = families[j]; o->name != NULL; o++) {
+                    if (o != c) {
+                        check_unique(c, o);
+                    }
+                }
+            }
+        }
+    }
+    for (uint16_t id = 1; id < COMMAND_ID_COUNT; id++) {
+        ensure(command_by_id(id) != NULL);
+    }
+}

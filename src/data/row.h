@@ -1,0 +1,64 @@
+/*
+ * Rows in the store: the bytes of their keys and values (docs/disk-format.md; golden bytes in
+ * tests/unit/data/test_row.c). Keys sort by group, generation, kind, database, epoch, slot, hash,
+ * then by the client's key, so a SCAN cursor is slot + hash and a slot is one range.
+ */
+#ifndef DATA_ROW_H
+#define DATA_ROW_H
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+enum row_kind {
+    ROW_KIND_OBJECT = 'o', /* one per client key: what it is, and a string's bytes */
+};
+
+/* Which part of the store a group's database is. */
+struct keyspace {
+    uint16_t group;
+    uint32_t generation; /* of the group's state on this node (snapshot installs) */
+    uint8_t database;
+    uint32_t epoch; /* flushes of the database so far */
+};
+
+#define ROW_KEY_PREFIX_BYTES 18u
+
+/* Appends the row key of an object. */
+void row_key_append(struct buf *out, const struct keyspace *space, struct bytes key);
+/* The fixed part only: the beginning of all rows of the keyspace at or behind this place. */
+void row_key_append_prefix(struct buf *out,
+                           const struct keyspace *space,
+                           uint16_t slot,
+                           uint32_t hash);
+/* Reverse of row_key_append; appends the client's key to out_key. MALFORMED: not such a row. */
+MUST_CHECK enum status row_key_decode(struct bytes row_key,
+                                      struct keyspace *out_space,
+                                      struct buf *out_key);
+uint32_t row_key_hash(struct bytes key);
+
+/* Append only: numbers are on disk. */
+enum object_type {
+    OBJECT_TYPE_STRING = 1,
+};
+
+struct object {
+    enum object_type type;
+    uint64_t version;     /* the group's operation counter at the last change (ORD-3) */
+    uint64_t incarnation; /* the same at the creation of the key */
+    uint64_t expires_ms;  /* since 1970, group time; 0: never */
+    struct bytes value;   /* of a string: its bytes */
+};
+
+#define OBJECT_HEADER_BYTES 32u
+
+static inline size_t object_size(const struct object *o)
+{
+    return OBJECT_HEADER_BYTES + o->value.size;
+}
+
+/* Writes object_size(o) bytes. */
+void object_encode(const struct object *o, uint8_t *out_bytes);
+/* The value borrows from bytes. */
+MUST_CHECK enum status object_decode(struct bytes bytes, struct object *out_object);
+
+#endif
