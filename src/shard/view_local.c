@@ -1,0 +1,164 @@
+#include "shard/view_local.h"
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+/* An escaped key at most doubles. */
+#define ROW_KEY_BYTES_MAX (ROW_KEY_PREFIX_BYTES + 2u * LIMIT_KEY_BYTES + 2u)
+
+static struct view_local *local_of(struct view *v)
+{
+    return container_of(v, struct view_local, base);
+}
+
+static struct bytes row_key_of(struct view_local *v, struct bytes key)
+{
+    buf_clear(&v->row_key, SIZE_MAX);
+    row_key_append(&v->row_key, &v->space, key);
+    return buf_bytes(&v->row_key);
+}
+
+static bool is_expired(const struct object *o, uint64_t now_ms)
+{
+    return o->expires_ms != 0 && o->expires_ms <= now_ms;
+}
+
+static void decode(const struct blob *row, struct object *out_object)
+{
+    enum status s = object_decode(blob_bytes(row), out_object);
+    ensure(s == STATUS_OK); /* our own rows, in memory */
+}
+
+/* Row of a key, expired or not; leaves its row key in v->row_key. */
+static enum status find(struct view_local *v, struct bytes key, struct object *out_object)
+{
+    struct blob *row = NULL;
+    enum status s = store_get(v->store, row_key_of(v, key), &row);
+    if (s == STATUS_OK) {
+        decode(row, out_object);
+    }
+    return s;
+}
+
+static enum status local_get(struct view *view, struct bytes key, struct object *out_object)
+{
+    struct view_local *v = local_of(view);
+    struct object object;
+    enum status s = find(v, key, &object);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    if (is_expired(&object, v->now_ms)) {
+        if (v->operations != NULL) {
+            /* All replicas come here with the same entry and time: the deletion is part of it. */
+            reached("shard: expired key deleted");
+            (*v->operations)++;
+            (*v->expired)++;
+            store_delete(v->store, buf_bytes(&v->row_key));
+        }
+        return STATUS_NOT_FOUND;
+    }
+    if (v->operations == NULL && is_expired(&object, v->wall_ms)) {
+        v->is_due = true;
+        buf_clear(&v->due_key, SIZE_MAX);
+        buf_append_bytes(&v->due_key, key);
+        return STATUS_NEED;
+    }
+    *out_object = object;
+    return STATUS_OK;
+}
+
+static enum status local_put(struct view *view, struct bytes key, const struct object *object)
+{
+    struct view_local *v = local_of(view);
+    ensure(v->operations != NULL);
+    struct object old;
+    enum status s = find(v, key, &old);
+    if (s != STATUS_OK && s != STATUS_NOT_FOUND) {
+        return s;
+    }
+    bool is_there = s == STATUS_OK && !is_expired(&old, v->now_ms);
+    struct object row = *object;
+    row.version = ++*v->operations;
+    row.incarnation = is_there ? old.incarnation : row.version;
+    struct blob *blob = blob_create(object_size(&row));
+    object_encode(&row, blob->data);
+    store_put(v->store, buf_bytes(&v->row_key), blob);
+    return STATUS_OK;
+}
+
+static enum status local_delete(struct view *view, struct bytes key)
+{
+    struct view_local *v = local_of(view);
+    ensure(v->operations != NULL);
+    struct object old;
+    enum status s = local_get(view, key, &old);
+    if (s == STATUS_OK) {
+        (*v->operations)++;
+        store_delete(v->store, buf_bytes(&v->row_key));
+    }
+    return s;
+}
+
+/* True if the row belongs to the keyspace of v. */
+static bool is_ours(const struct view_local *v, const struct keyspace *space)
+{
+    return space->group == v->space.group && space->generation == v->space.generation &&
+           space->database == v->space.database && space->epoch == v->space.epoch;
+}
+
+static enum status local_range(struct view *view,
+                               uint16_t slot,
+                               uint32_t hash,
+                               view_range_fn fn,
+                               void *ctx)
+{
+    struct view_local *v = local_of(view);
+    struct buf key;
+    buf_init(&key, LIMIT_KEY_BYTES);
+    buf_clear(&v->row_key, SIZE_MAX);
+    row_key_append_prefix(&v->row_key, &v->space, slot, hash);
+    enum status s = STATUS_OK;
+    for (bool go_on = true; go_on;) {
+        struct omap_item item;
+        s = store_seek(v->store, buf_bytes(&v->row_key), &item);
+        if (s != STATUS_OK) {
+            break;
+        }
+        struct keyspace space = {0};
+        buf_clear(&key, SIZE_MAX);
+        if (row_key_decode(item.key, &space, &key) != STATUS_OK || !is_ours(v, &space)) {
+            break;
+        }
+        struct object object;
+        decode(item.value, &object);
+        buf_clear(&v->row_key, SIZE_MAX);
+        buf_append_bytes(&v->row_key, item.key);
+        buf_append(&v->row_key, "", 1); /* the next possible row */
+        if (!is_expired(&object, v->now_ms)) {
+            go_on = fn(ctx, buf_bytes(&key), &object);
+        }
+    }
+    buf_deinit(&key);
+    return s == STATUS_NOT_FOUND ? STATUS_OK : s;
+}
+
+static const struct view_ops local_ops = {
+    .get = local_get,
+    .range = local_range,
+    .put = local_put,
+    .delete = local_delete,
+};
+
+void view_local_init(struct view_local *v, struct store *store)
+{
+    *v = (struct view_local){.base.ops = &local_ops, .store = store};
+    buf_init(&v->due_key, LIMIT_KEY_BYTES);
+    buf_init(&v->row_key, ROW_KEY_BYTES_MAX + 1);
+}
+
+void view_local_deinit(struct view_local *v)
+{
+    buf_deinit(&v->due_key);
+    buf_deinit(&v->row_key);
+}

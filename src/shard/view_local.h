@@ -1,0 +1,35 @@
+/*
+ * The view on the rows of a group held by this node: at apply, where it changes them, and for
+ * reads, where it may not.
+ */
+#ifndef SHARD_VIEW_LOCAL_H
+#define SHARD_VIEW_LOCAL_H
+
+#include "data/view.h"
+#include "store/store.h"
+
+struct view_local {
+    struct view base;
+    struct store *store;
+    struct keyspace space;
+    uint64_t now_ms; /* group time: what expires at or before it is gone */
+
+    /* At apply. NULL for a read. */
+    uint64_t *operations; /* the group's operation counter */
+    uint64_t *expired;    /* statistics */
+
+    /*
+     * For a read: the leader's own clock. A key that is due by it, but not by group time, is for
+     * the log to decide: the view answers NEED and leaves the key in due_key (ORD-5).
+     */
+    uint64_t wall_ms;
+    struct buf due_key;
+    bool is_due;
+
+    struct buf row_key; /* scratch */
+};
+
+void view_local_init(struct view_local *v, struct store *store);
+void view_local_deinit(struct view_local *v);
+
+#endif
