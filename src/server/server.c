@@ -1,0 +1,237 @@
+#include "server/server.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "server/session.h"
+
+/* Sessions are not read again before memory has fallen this far below the budget (in eighths). */
+#define RESUME_EIGHTHS 7u
+
+static struct session *session_of(struct list *link)
+{
+    return container_of(link, struct session, link);
+}
+
+static struct session *dirty_of(struct list *link)
+{
+    return container_of(link, struct session, dirty_link);
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+/* A connection that gets no session: it is told why, or nothing, and closed. */
+static void ignore_read(struct env_conn *conn, struct bytes bytes)
+{
+    (void)conn;
+    (void)bytes;
+}
+
+static void ignore_event(struct env_conn *conn)
+{
+    (void)conn;
+}
+
+static const struct env_conn_events refused_events = {
+    .read = ignore_read,
+    .ended = ignore_event,
+    .drained = ignore_event,
+    .closed = ignore_event,
+};
+
+static void refuse(struct server *s, struct env_conn *conn)
+{
+    reached("server: connection refused");
+    conn->events = &refused_events;
+    conn->owner = s;
+    s->stats->connections_rejected++;
+    if (!s->is_stopping) {
+        (void)env_conn_write(conn, bytes_of_text("-ERR max number of clients reached\r\n"));
+    }
+    env_conn_close(conn);
+}
+
+static void on_accepted(struct env_listener *listener, struct env_conn *conn, const char *peer)
+{
+    struct server *s = listener->owner;
+    if (s->session_count >= LIMIT_CONNECTIONS || s->is_stopping) {
+        refuse(s, conn);
+        return;
+    }
+    s->stats->connections_received++;
+    session_accept(s, conn, peer);
+}
+
+/* The turn that follows the timer is all that is wanted. */
+static void again_due(struct env_timer *timer)
+{
+    (void)timer;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+void server_init(struct server *s,
+                 struct env *env,
+                 struct shard *shard,
+                 struct stats *stats,
+                 const struct server_options *options,
+                 const struct command_server *facts)
+{
+    *s = (struct server){
+        .env = env,
+        .shard = shard,
+        .stats = stats,
+        .options = *options,
+        .facts = *facts,
+    };
+    if (s->options.buffer_memory == 0) {
+        s->options.buffer_memory = LIMIT_BUFFER_MEMORY_BYTES;
+    }
+    s->listener = (struct env_listener){.accepted = on_accepted, .owner = s};
+    list_init(&s->sessions);
+    list_init(&s->dirty);
+    list_init(&s->free_requests);
+    s->again.cb = again_due;
+}
+
+enum status server_start(struct server *s, struct error *error)
+{
+    s->started_us = env_now_us(s->env);
+    return env_listen(s->env, s->options.listen, &s->listener, error);
+}
+
+void server_stop(struct server *s)
+{
+    s->is_stopping = true;
+}
+
+void server_close_all(struct server *s)
+{
+    /* closed() comes later, so no session goes away under this loop. */
+    list_each(link, &s->sessions) {
+        session_flush(session_of(link));
+        session_close(session_of(link));
+    }
+}
+
+void server_deinit(struct server *s)
+{
+    while (!list_is_empty(&s->sessions)) {
+        session_destroy(session_of(s->sessions.next));
+    }
+    struct list *link = NULL;
+    while ((link = list_take_first(&s->free_requests)) != NULL) {
+        struct session_request *r = container_of(link, struct session_request, link);
+        buf_deinit(&r->reply);
+        mem_free(r);
+    }
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static uint64_t memory_held(const struct server *s)
+{
+    return s->memory + s->shard->pending_bytes;
+}
+
+static void pause_or_resume_all(struct server *s)
+{
+    list_each(link, &s->sessions) {
+        session_pause_or_resume(session_of(link));
+    }
+}
+
+static bool is_something_under_way(const struct server *s)
+{
+    if (shard_is_busy(s->shard)) {
+        return true;
+    }
+    list_each(link, &s->sessions) {
+        const struct session *session = session_of(link);
+        if (session->is_sending || session->output.size > 0 || session->is_closing) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Over budget, and nothing under way will free anything: unfinished commands hold it all. One of
+ * them has to go, or no command would ever be taken up again.
+ */
+static void close_largest(struct server *s)
+{
+    struct session *largest = NULL;
+    list_each(link, &s->sessions) {
+        struct session *session = session_of(link);
+        if (largest == NULL || session->memory > largest->memory) {
+            largest = session;
+        }
+    }
+    if (largest != NULL) {
+        reached("server: largest connection closed");
+        env_log(s->env,
+                ENV_LEVEL_WARNING,
+                "buffer memory exhausted client=%s bytes=%" PRIu64,
+                largest->client.peer,
+                largest->memory);
+        session_close(largest);
+    }
+}
+
+static void mind_memory(struct server *s)
+{
+    uint64_t held = memory_held(s);
+    bool was_starved = s->is_starved;
+    if (held > s->options.buffer_memory) {
+        s->is_starved = true;
+    } else if (held <= s->options.buffer_memory / 8 * RESUME_EIGHTHS) {
+        s->is_starved = false;
+    }
+    if (s->is_starved != was_starved) {
+        pause_or_resume_all(s);
+    }
+    if (s->is_starved && !is_something_under_way(s)) {
+        close_largest(s);
+    }
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+void server_resume(struct server *s)
+{
+    struct list turn;
+    list_init(&turn);
+    list_move_all(&turn, &s->dirty);
+    struct list *link = NULL;
+    while ((link = list_take_first(&turn)) != NULL) {
+        struct session *session = dirty_of(link);
+        list_append(&s->dirty, &session->dirty_link); /* server_flush wants it, too */
+        if (session->conn != NULL && !session->is_closing) {
+            session_take_input(session);
+        }
+    }
+}
+
+void server_flush(struct server *s)
+{
+    struct list turn;
+    list_init(&turn);
+    list_move_all(&turn, &s->dirty);
+    struct list *link = NULL;
+    bool has_work = false;
+    while ((link = list_take_first(&turn)) != NULL) {
+        struct session *session = dirty_of(link);
+        session_flush(session);
+        session_pause_or_resume(session);
+        if (session_has_work(session)) {
+            list_append(&s->dirty, &session->dirty_link);
+            has_work = true;
+        }
+    }
+    mind_memory(s);
+    if (has_work) {
+        env_timer_start(s->env, &s->again, 0);
+    }
+}

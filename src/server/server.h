@@ -1,0 +1,67 @@
+/*
+ * Client connections: reading commands, replies in order, limits. One per node.
+ *
+ * Memory: what clients make the node hold (input, replies, proposals) is counted against
+ * buffer_memory; above it no socket is read, and if nothing is under way that could free some, the
+ * connection that holds most is closed.
+ */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "base/stat.h"
+#include "command/command.h"
+#include "env/env.h"
+#include "shard/shard.h"
+
+struct server_options {
+    const char *listen;     /* "host:port"; borrowed */
+    uint64_t buffer_memory; /* bytes; 0: LIMIT_BUFFER_MEMORY_BYTES */
+    uint32_t node;          /* with incarnation: the front of request ids (DUP-1) */
+    uint32_t incarnation;
+};
+
+struct server {
+    /* private */
+    struct env *env;
+    struct shard *shard;
+    struct stats *stats;
+    struct server_options options;
+    struct env_listener listener;
+    struct command_server facts; /* what commands may ask of us */
+    struct list sessions;        /* struct session */
+    struct list dirty;           /* sessions with output or input to look at in this turn */
+    struct list free_requests;   /* struct session_request, for reuse */
+    uint64_t free_request_count;
+    uint64_t session_count;
+    uint64_t client_id_last;
+    uint64_t sequence_last;
+    uint64_t memory; /* input and replies held by sessions */
+    uint64_t started_us;
+    bool is_starved; /* memory is above its budget: no socket is read */
+    bool is_stopping;
+    struct env_timer again; /* a turn at once: paused input can go on though no event will come */
+};
+
+/* Borrows all pointers. */
+void server_init(struct server *s,
+                 struct env *env,
+                 struct shard *shard,
+                 struct stats *stats,
+                 const struct server_options *options,
+                 const struct command_server *facts);
+MUST_CHECK enum status server_start(struct server *s, struct error *error);
+
+/* At the end of each loop turn, before and after shard and log: goes on with paused input. */
+void server_resume(struct server *s);
+/* Sends the output of this turn. */
+void server_flush(struct server *s);
+
+/* Takes no further input or connection; replies under way still go out. */
+void server_stop(struct server *s);
+/* After server_stop, once nothing is under way: closes all connections. */
+void server_close_all(struct server *s);
+
+/* Memory only: also of connections whose env is gone. */
+void server_deinit(struct server *s);
+
+#endif

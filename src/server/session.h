@@ -1,0 +1,54 @@
+/* One client connection. Inside the room server only. */
+#ifndef SERVER_SESSION_H
+#define SERVER_SESSION_H
+
+#include "protocol/resp_parser.h"
+#include "server/server.h"
+
+/* A command whose reply is not in the output yet. Replies leave in the order of these. */
+struct session_request {
+    struct shard_request shard; /* first: done() finds its way back */
+    struct list link;           /* in session.requests, or server.free_requests */
+    struct session *session;
+    struct buf reply;
+    uint64_t started_us;
+    bool is_done;
+};
+
+struct session {
+    struct list link;       /* server.sessions */
+    struct list dirty_link; /* server.dirty */
+    struct server *server;
+    struct env_conn *conn; /* NULL once closed() was called */
+    struct client client;
+    struct resp_parser parser;
+    struct buf input;
+    struct buf output;
+    struct shard_stream stream;
+    struct list requests; /* struct session_request, in order of arrival */
+    uint64_t request_count;
+    uint64_t reply_bytes; /* in requests that are done, but behind one that is not */
+    uint64_t memory;      /* what of server.memory is ours */
+    bool is_partial;      /* the input ends inside a command: nothing to do before more comes */
+    bool is_paused;       /* the socket is not read */
+    bool is_sending;      /* env_conn_write said false: wait for drained() */
+    bool has_ended;       /* the peer sends no more */
+    bool is_closing;      /* env_conn_close was called */
+};
+
+void session_accept(struct server *s, struct env_conn *conn, const char *peer);
+/* Frees the memory; the connection is closed, or its env gone. */
+void session_destroy(struct session *session);
+
+/* Runs what the input holds, as far as limits allow. */
+void session_take_input(struct session *session);
+/* True: the input holds something that session_take_input could run now. */
+bool session_has_work(const struct session *session);
+/* Stops or goes on reading the socket, as the session's and the server's limits say. */
+void session_pause_or_resume(struct session *session);
+/* Sends output; closes the connection if nothing more is to come. */
+void session_flush(struct session *session);
+/* Drops what was read and not run; replies not yet handed to the socket are lost. */
+void session_close(struct session *session);
+
+#endif
