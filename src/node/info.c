@@ -1,0 +1,131 @@
+#include "node/info.h"
+
+#include <inttypes.h>
+
+#include "command/version.h"
+#include "node/version.h"
+
+#define SECOND_US 1000000u
+#define DAY_SECONDS 86400u
+
+static uint64_t uptime_s(const struct node *node)
+{
+    return (env_now_us(node->env) - node->server.started_us) / SECOND_US;
+}
+
+static void write_server(struct node *node, struct buf *out)
+{
+    buf_printf(out, "redis_version:%s\r\nredis_mode:standalone\r\n", COMMAND_REDIS_VERSION);
+    buf_printf(out, "dougong_version:%s\r\nprocess_supervised:no\r\nrun_id:", DOUGONG_VERSION);
+    for (unsigned i = 0; i < IDENTITY_ID_BYTES; i++) {
+        buf_printf(out, "%02x", (unsigned)node->identity.node[i]);
+    }
+    buf_printf(out, "\r\nuptime_in_seconds:%" PRIu64, uptime_s(node));
+    buf_printf(out, "\r\nuptime_in_days:%" PRIu64, uptime_s(node) / DAY_SECONDS);
+    buf_printf(out, "\r\nincarnation:%" PRIu32 "\r\n", node->identity.incarnation);
+}
+
+static void write_clients(struct node *node, struct buf *out)
+{
+    buf_printf(out, "connected_clients:%" PRIu64 "\r\n", node->server.session_count);
+    buf_printf(out, "maxclients:%u\r\nblocked_clients:0\r\n", LIMIT_CONNECTIONS);
+}
+
+static void write_memory(struct node *node, struct buf *out)
+{
+    uint64_t held = node->server.memory + node->shard.pending_bytes;
+    buf_printf(out, "buffer_memory:%" PRIu64 "\r\n", held);
+    buf_printf(out, "buffer_memory_max:%" PRIu64 "\r\n", node->server.options.buffer_memory);
+    buf_printf(out, "maxmemory_policy:noeviction\r\n");
+}
+
+static void write_persistence(struct node *node, struct buf *out)
+{
+    buf_printf(out, "loading:0\r\n");
+    buf_printf(out, "log_segments:%" PRIu64 "\r\n", node->log.stats.segments);
+    buf_printf(out, "log_records:%" PRIu64 "\r\n", node->log.stats.records);
+    buf_printf(out, "log_marks:%" PRIu64 "\r\n", node->log.stats.marks);
+    buf_printf(out, "log_cut_bytes:%" PRIu64 "\r\n", node->log.stats.cut_bytes);
+    buf_printf(out, "ready_ms:%" PRIu64 "\r\n", node->ready_us / 1000);
+}
+
+static void write_counter(void *ctx, const char *name, uint64_t value)
+{
+    buf_printf(ctx, "%s:%" PRIu64 "\r\n", name, value);
+}
+
+static void skip_counter(void *ctx, const char *name, uint64_t value)
+{
+    (void)ctx;
+    (void)name;
+    (void)value;
+}
+
+static void write_stage(void *ctx, const char *name, const struct stat_stage *stage)
+{
+    buf_printf(ctx,
+               "%s:count=%" PRIu64 ",sum_us=%" PRIu64 ",p50_us=%" PRIu64 ",p99_us=%" PRIu64
+               ",max_us=%" PRIu64 "\r\n",
+               name,
+               stage->count,
+               stage->sum_us,
+               stat_stage_quantile(stage, 500),
+               stat_stage_quantile(stage, 990),
+               stage->max_us);
+}
+
+static void skip_stage(void *ctx, const char *name, const struct stat_stage *stage)
+{
+    (void)ctx;
+    (void)name;
+    (void)stage;
+}
+
+static void write_stats(struct node *node, struct buf *out)
+{
+    stats_each(&node->stats, write_counter, skip_stage, out);
+}
+
+static void write_stages(struct node *node, struct buf *out)
+{
+    stats_each(&node->stats, skip_counter, write_stage, out);
+}
+
+static void write_replication(struct node *node, struct buf *out)
+{
+    buf_printf(out, "role:master\r\nconnected_slaves:0\r\n");
+    buf_printf(out, "master_repl_offset:%" PRIu64 "\r\n", node->shard.index_applied);
+}
+
+static void write_cluster(struct node *node, struct buf *out)
+{
+    (void)node;
+    buf_printf(out, "cluster_enabled:0\r\n");
+}
+
+static const struct {
+    const char *name;
+    const char *title;
+    void (*write)(struct node *node, struct buf *out);
+} sections[] = {
+    {"server", "Server", write_server},
+    {"clients", "Clients", write_clients},
+    {"memory", "Memory", write_memory},
+    {"persistence", "Persistence", write_persistence},
+    {"stats", "Stats", write_stats},
+    {"stages", "Stages", write_stages},
+    {"replication", "Replication", write_replication},
+    {"cluster", "Cluster", write_cluster},
+};
+
+void info_write(struct node *node, struct bytes section, struct buf *out)
+{
+    bool all = bytes_equal_nocase(section, "default") || bytes_equal_nocase(section, "all") ||
+               bytes_equal_nocase(section, "everything");
+    for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
+        if (all || bytes_equal_nocase(section, sections[i].name)) {
+            buf_printf(out, "%s# %s\r\n", out->size > 0 ? "\r\n" : "", sections[i].title);
+            sections[i].write(node, out);
+        }
+    }
+}
