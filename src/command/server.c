@@ -1,4 +1,7 @@
 /* COMMAND and INFO: what this server can do, and how it is. */
+#include <fnmatch.h>
+#include <strings.h>
+
 #include "base/assert.h"
 #include "command/command.h"
 #include "protocol/resp_writer.h"
@@ -42,7 +45,7 @@ static const struct command command_subcommands[] = {
                 "Get array of specific Redis command documentation"),
     COMMAND_ROW("getkeys",
                 command_getkeys_run,
-                3,
+                4,
                 -1,
                 "2.8.13",
                 "O(N) where N is the number of arguments to the command",
@@ -50,7 +53,7 @@ static const struct command command_subcommands[] = {
     COMMAND_ROW("list",
                 command_list_run,
                 2,
-                2,
+                -1,
                 "7.0.0",
                 "O(N) where N is the total number of Redis commands",
                 "Get an array of Redis command names"),
@@ -264,7 +267,7 @@ static enum command_result command_info_run(struct command_call *call)
         if (c != NULL) {
             write_command(call, c);
         } else {
-            resp_write_null_array(call->reply, call->resp);
+            resp_write_null(call->reply, call->resp);
         }
     }
     return COMMAND_DONE;
@@ -349,16 +352,90 @@ static enum command_result command_getkeys_run(struct command_call *call)
     return COMMAND_DONE;
 }
 
-static void write_name_each(void *ctx, const struct command *c)
+/* COMMAND LIST's filter; no filter lets all pass. */
+struct list_filter {
+    struct command_call *call;
+    bool (*passes)(const char *wanted, const struct command *c);
+    const char *wanted; /* with its terminating zero */
+    size_t count;
+    bool is_counting;
+};
+
+static bool in_no_module(const char *wanted, const struct command *c)
 {
-    struct command_call *call = ctx;
-    resp_write_bulk_text(call->reply, c->name);
+    (void)wanted;
+    (void)c;
+    return false;
+}
+
+static bool in_category(const char *wanted, const struct command *c)
+{
+    size_t size = strlen(wanted);
+    const char *at = c->acl;
+    for (; *at != '\0'; at += strcspn(at, "@")) {
+        at++; /* "@" */
+        if (strcspn(at, " ") == size && strncasecmp(at, wanted, size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool fits_pattern(const char *wanted, const struct command *c)
+{
+    return fnmatch(wanted, c->name, FNM_CASEFOLD) == 0;
+}
+
+static void list_each_command(void *ctx, const struct command *c)
+{
+    struct list_filter *f = ctx;
+    if (f->passes != NULL && !f->passes(f->wanted, c)) {
+        return;
+    }
+    f->count++;
+    if (!f->is_counting) {
+        resp_write_bulk_text(f->call->reply, c->name);
+    }
+}
+
+/* FILTERBY MODULE name | ACLCAT category | PATTERN pattern. */
+static bool list_parse(struct command_call *call, struct list_filter *out_filter)
+{
+    if (call->arg_count == 2) {
+        return true;
+    }
+    if (call->arg_count != 5 || !bytes_equal_nocase(call->args[2], "filterby")) {
+        return false;
+    }
+    if (bytes_equal_nocase(call->args[3], "module")) {
+        out_filter->passes = in_no_module;
+    } else if (bytes_equal_nocase(call->args[3], "aclcat")) {
+        out_filter->passes = in_category;
+    } else if (bytes_equal_nocase(call->args[3], "pattern")) {
+        out_filter->passes = fits_pattern;
+    }
+    return out_filter->passes != NULL;
 }
 
 static enum command_result command_list_run(struct command_call *call)
 {
-    resp_write_array(call->reply, command_count());
-    command_each(write_name_each, call);
+    struct list_filter filter = {.call = call, .is_counting = true};
+    if (!list_parse(call, &filter)) {
+        resp_write_error(call->reply, "ERR syntax error");
+        return COMMAND_ERROR;
+    }
+    struct buf wanted;
+    buf_init(&wanted, SIZE_MAX / 2);
+    if (filter.passes != NULL) {
+        buf_append_bytes(&wanted, call->args[4]);
+    }
+    buf_append(&wanted, "", 1);
+    filter.wanted = (const char *)wanted.data;
+    command_each(list_each_command, &filter);
+    filter.is_counting = false;
+    resp_write_array(call->reply, filter.count);
+    command_each(list_each_command, &filter);
+    buf_deinit(&wanted);
     return COMMAND_DONE;
 }
 

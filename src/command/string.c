@@ -114,8 +114,7 @@ static bool take_condition(struct set_options *o, enum set_condition condition)
 
 static bool take_expiry(struct set_options *o, enum set_expiry expiry)
 {
-    /* KEEPTTL may be said twice, a time only once. */
-    bool is_free = o->expiry == EXPIRY_NONE || (o->expiry == EXPIRY_KEEP && expiry == EXPIRY_KEEP);
+    bool is_free = o->expiry == EXPIRY_NONE || o->expiry == expiry; /* twice the same: the last */
     o->expiry = expiry;
     return is_free;
 }
