@@ -242,8 +242,28 @@ static bool submit(struct session *session,
     return shard_submit(s->shard, &r->shard);
 }
 
+/* Words of HTTP: a browser was made to talk to us. Whatever its body says must not be run. */
+static bool is_http(struct bytes name)
+{
+    return bytes_equal_nocase(name, "post") || bytes_equal_nocase(name, "host:");
+}
+
+static void refuse_http(struct session *session)
+{
+    env_log(session->server->env,
+            ENV_LEVEL_WARNING,
+            "http refused client=%s",
+            session->client.peer);
+    session->server->stats->protocol_errors++;
+    session_close(session); /* at once, as Redis does: not even earlier replies are for a browser */
+}
+
 static void run_command(struct session *session, const struct bytes *args, size_t arg_count)
 {
+    if (is_http(args[0])) {
+        refuse_http(session);
+        return;
+    }
     struct session_request *r = request_create(session);
     const struct command *command = command_resolve(args, arg_count, &r->reply);
     bool is_done = true;
