@@ -185,10 +185,8 @@ static uint64_t propose_expiry(struct shard *s, uint8_t database, struct bytes k
 static bool run_read(struct shard *s, struct shard_request *r, uint64_t wall_ms)
 {
     struct view_local *v = &s->read_view;
-    v->space = (struct keyspace){.group = s->options.group, .database = r->database};
-    v->now_ms = s->time_ms;
-    v->wall_ms = wall_ms;
-    v->is_due = false;
+    struct keyspace space = {.group = s->options.group, .database = r->database};
+    view_local_begin(v, &space, s->time_ms, wall_ms);
     struct command_call call = {
         .command = r->command,
         .args = r->args,
@@ -341,8 +339,8 @@ static void run_write(struct shard *s,
                       struct buf *reply)
 {
     struct view_local *v = &s->apply_view;
-    v->space = (struct keyspace){.group = s->options.group, .database = c->database};
-    v->now_ms = s->time_ms;
+    struct keyspace space = {.group = s->options.group, .database = c->database};
+    view_local_begin(v, &space, s->time_ms, 0);
     struct command_call call = {
         .command = command,
         .args = s->args,

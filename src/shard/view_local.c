@@ -32,12 +32,27 @@ static void decode(const struct blob *row, struct object *out_object)
 /* Row of a key, expired or not; leaves its row key in v->row_key. */
 static enum status find(struct view_local *v, struct bytes key, struct object *out_object)
 {
-    struct blob *row = NULL;
-    enum status s = store_get(v->store, row_key_of(v, key), &row);
-    if (s == STATUS_OK) {
-        decode(row, out_object);
+    struct bytes row_key = row_key_of(v, key);
+    if (!v->is_known || !bytes_equal(row_key, buf_bytes(&v->known_key))) {
+        v->known_status = store_get(v->store, row_key, &v->known_row);
+        v->is_known = true;
+        buf_clear(&v->known_key, SIZE_MAX);
+        buf_append_bytes(&v->known_key, row_key);
     }
-    return s;
+    if (v->known_status == STATUS_OK) {
+        decode(v->known_row, out_object);
+    }
+    return v->known_status;
+}
+
+static void change(struct view_local *v, struct blob *row)
+{
+    v->is_known = false;
+    if (row != NULL) {
+        store_put(v->store, buf_bytes(&v->row_key), row);
+    } else {
+        store_delete(v->store, buf_bytes(&v->row_key));
+    }
 }
 
 static enum status local_get(struct view *view, struct bytes key, struct object *out_object)
@@ -54,7 +69,7 @@ static enum status local_get(struct view *view, struct bytes key, struct object 
             reached("shard: expired key deleted");
             (*v->operations)++;
             (*v->expired)++;
-            store_delete(v->store, buf_bytes(&v->row_key));
+            change(v, NULL);
         }
         return STATUS_NOT_FOUND;
     }
@@ -83,7 +98,7 @@ static enum status local_put(struct view *view, struct bytes key, const struct o
     row.incarnation = is_there ? old.incarnation : row.version;
     struct blob *blob = blob_create(object_size(&row));
     object_encode(&row, blob->data);
-    store_put(v->store, buf_bytes(&v->row_key), blob);
+    change(v, blob);
     return STATUS_OK;
 }
 
@@ -95,7 +110,7 @@ static enum status local_delete(struct view *view, struct bytes key)
     enum status s = local_get(view, key, &old);
     if (s == STATUS_OK) {
         (*v->operations)++;
-        store_delete(v->store, buf_bytes(&v->row_key));
+        change(v, NULL);
     }
     return s;
 }
@@ -154,11 +169,25 @@ void view_local_init(struct view_local *v, struct store *store)
 {
     *v = (struct view_local){.base.ops = &local_ops, .store = store};
     buf_init(&v->due_key, LIMIT_KEY_BYTES);
+    buf_init(&v->known_key, ROW_KEY_BYTES_MAX);
     buf_init(&v->row_key, ROW_KEY_BYTES_MAX + 1);
+}
+
+void view_local_begin(struct view_local *v,
+                      const struct keyspace *space,
+                      uint64_t now_ms,
+                      uint64_t wall_ms)
+{
+    v->space = *space;
+    v->now_ms = now_ms;
+    v->wall_ms = wall_ms;
+    v->is_due = false;
+    v->is_known = false;
 }
 
 void view_local_deinit(struct view_local *v)
 {
     buf_deinit(&v->due_key);
+    buf_deinit(&v->known_key);
     buf_deinit(&v->row_key);
 }

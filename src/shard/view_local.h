@@ -26,10 +26,25 @@ struct view_local {
     struct buf due_key;
     bool is_due;
 
+    /*
+     * The row looked at last in this command: handlers read a key, then write it, and a look-up
+     * costs more than all the rest. Forgotten with every change, and by view_local_begin.
+     */
+    struct buf known_key;
+    enum status known_status;
+    struct blob *known_row; /* borrowed from the store */
+    bool is_known;
+
     struct buf row_key; /* scratch */
 };
 
 void view_local_init(struct view_local *v, struct store *store);
+/* Before each command: on which keyspace, at which group time, and for a read the leader's clock.
+ */
+void view_local_begin(struct view_local *v,
+                      const struct keyspace *space,
+                      uint64_t now_ms,
+                      uint64_t wall_ms);
 void view_local_deinit(struct view_local *v);
 
 #endif

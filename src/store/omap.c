@@ -83,14 +83,6 @@ static void detach(struct omap *m, struct omap_node *n)
     (void)RB_REMOVE(tree, tree_of(m), n);
 }
 
-static void attach(struct omap *m, struct omap_node *n)
-{
-    struct omap_node *there = RB_INSERT(tree, tree_of(m), n);
-    ensure(there == NULL);
-    m->count++;
-    m->bytes += item_bytes(n);
-}
-
 void omap_init(struct omap *m)
 {
     *m = (struct omap){0};
@@ -116,19 +108,28 @@ static void replace_value(struct omap *m, struct omap_node *n, struct blob *valu
     m->bytes += item_bytes(n);
 }
 
+/* Takes the node; if its key is there, only the value moves over. One way down the tree. */
+static void put_node(struct omap *m, struct omap_node *n)
+{
+    struct omap_node *there = RB_INSERT(tree, tree_of(m), n);
+    if (there == NULL) {
+        m->count++;
+        m->bytes += item_bytes(n);
+        return;
+    }
+    replace_value(m, there, n->value);
+    n->value = NULL;
+    node_destroy(n);
+}
+
 void omap_put(struct omap *m, struct bytes key, struct blob *value)
 {
     ensure(key.size <= UINT32_MAX);
-    struct omap_node *n = find(m, key);
-    if (n != NULL) {
-        replace_value(m, n, value);
-        return;
-    }
-    n = mem_alloc(sizeof *n + key.size);
+    struct omap_node *n = mem_alloc(sizeof *n + key.size);
     n->value = value;
     n->key_size = (uint32_t)key.size;
     memcpy(n->key, key.data, key.size);
-    attach(m, n);
+    put_node(m, n);
 }
 
 void omap_remove(struct omap *m, struct bytes key)
@@ -167,19 +168,11 @@ void omap_merge(struct omap *m, struct omap *from)
     while (n != NULL) {
         struct omap_node *next = RB_NEXT(tree, tree_of(from), n);
         detach(from, n);
-        struct omap_node *there = find(m, key_of(n));
         if (n->value == NULL) {
-            if (there != NULL) {
-                detach(m, there);
-                node_destroy(there);
-            }
-            node_destroy(n);
-        } else if (there != NULL) {
-            replace_value(m, there, n->value);
-            n->value = NULL;
+            omap_remove(m, key_of(n));
             node_destroy(n);
         } else {
-            attach(m, n); /* the node moves as it is */
+            put_node(m, n); /* the node moves as it is */
         }
         n = next;
     }

@@ -32,7 +32,8 @@ struct store_engine {
 /* Rows in memory only: what a node holds is rebuilt from the log at start. */
 struct store_engine *store_engine_mem_create(void);
 
-#define STORE_FOLD_ROWS_DEFAULT 4096u
+/* The loop merges this many rows into the mem engine at once: below a millisecond. */
+#define STORE_FOLD_ROWS_DEFAULT 1024u
 
 struct store_options {
     uint64_t fold_rows; /* the overlay is folded from this many rows on */
