@@ -34,9 +34,10 @@ static enum status failed_call(const char *call, const char *path, int error)
                 call,
                 path,
                 uv_errno_text(error));
-    return STATUS_IO;
+    return error == ENOENT ? STATUS_NOT_FOUND : STATUS_IO;
 }
 
+/* For calls that may ask whether a name is there: the two answers to that are no failures. */
 static enum status failed_name(const char *call, const char *path, int error)
 {
     switch (error) {
@@ -74,7 +75,7 @@ enum status uv_disk_dir_sync(struct env *env, const char *path)
     (void)env;
     int fd = open_retry(path, O_RDONLY | O_DIRECTORY);
     if (fd < 0) {
-        return failed_name("open", path, errno);
+        return failed_call("open", path, errno);
     }
     enum status status = STATUS_OK;
     if (fsync(fd) != 0) {
@@ -216,7 +217,9 @@ enum status uv_disk_open(struct env *env,
     (void)env;
     int fd = open_retry(path, open_flags(mode));
     if (fd < 0) {
-        return failed_name("open", path, errno);
+        /* Whoever creates a file knows its directory is there. */
+        bool is_question = mode != ENV_OPEN_CREATE || errno == EEXIST;
+        return is_question ? failed_name("open", path, errno) : failed_call("open", path, errno);
     }
     size_t path_size = strlen(path) + 1;
     struct env_file *file = mem_alloc(sizeof *file + path_size);
@@ -306,7 +309,7 @@ enum status uv_disk_rename(struct env *env, const char *from, const char *to)
 {
     (void)env;
     if (rename(from, to) != 0) {
-        return failed_name("rename", from, errno);
+        return failed_call("rename", from, errno);
     }
     return STATUS_OK;
 }

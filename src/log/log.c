@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 #define MARK_IDLE_MS 100u
-#define ZERO_CHUNK_BYTES (1024u * 1024u)
+#define ZERO_CHUNK_BYTES (256u * 1024u)
 /* Several large commands may gather behind a slow sync; admission keeps it far below this. */
 #define BATCH_BYTES_MAX (1024u * MIB)
 #define BATCH_BYTES_KEPT (4u * MIB)
@@ -31,18 +31,21 @@ static enum status segment_create(struct log *log, uint64_t id, struct env_file 
     if (s != STATUS_OK) {
         return s;
     }
-    /* Real zeros, not holes: a sync inside them needs no change of the file's map. */
+    /*
+     * Real zeros, not holes: a sync inside them needs no change of the file's map. Synced piece by
+     * piece: a batch that is written meanwhile must not wait behind all of them.
+     */
     uint8_t *zeros = mem_alloc_zero(ZERO_CHUNK_BYTES);
     for (uint64_t at = 0; at < log->options.segment_bytes && s == STATUS_OK;) {
         uint64_t left = log->options.segment_bytes - at;
         size_t chunk = left < ZERO_CHUNK_BYTES ? (size_t)left : ZERO_CHUNK_BYTES;
         s = env_file_write(log->env, file, at, bytes_of(zeros, chunk));
+        if (s == STATUS_OK) {
+            s = env_file_sync(log->env, file);
+        }
         at += chunk;
     }
     mem_free(zeros);
-    if (s == STATUS_OK) {
-        s = env_file_sync(log->env, file);
-    }
     if (s != STATUS_OK) {
         env_file_close(log->env, file);
         return s;
