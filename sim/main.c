@@ -1,0 +1,261 @@
+/* Command line of the simulator. Each seed of a suite runs in a process of its own. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "sim/run.h"
+
+#define MARKS_MAX 1024u
+#define REPORT_BYTES_MAX (16u * MIB)
+#define SEED_SECONDS_MAX 60u
+#define SPAN_MAX 100000000u
+
+/* What a child leaves behind, in memory shared with it. */
+struct shared {
+    bool is_finished;
+    struct run_result result;
+    uint64_t mark_count[MARKS_MAX];
+};
+
+struct arguments {
+    uint64_t seed;
+    uint64_t from;
+    uint64_t count;
+    bool is_trace_printed;
+};
+
+static int usage(void)
+{
+    (void)fputs("usage: dougong-sim run --seed N [--trace]\n"
+                "       dougong-sim suite --from A --count N\n"
+                "       dougong-sim hash --from A --count N\n",
+                stderr);
+    return 2;
+}
+
+static bool parse_number(const char *text, uint64_t *out)
+{
+    int64_t value = 0;
+    if (text == NULL || !bytes_to_i64(bytes_of_text(text), &value) || value < 0) {
+        return false;
+    }
+    *out = (uint64_t)value;
+    return true;
+}
+
+static bool parse_arguments(int argc, char **argv, struct arguments *out)
+{
+    *out = (struct arguments){.seed = 1, .from = 1, .count = 1};
+    for (int i = 2; i < argc; i++) {
+        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+        bool is_good = false;
+        if (strcmp(argv[i], "--trace") == 0) {
+            out->is_trace_printed = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--seed") == 0) {
+            is_good = parse_number(next, &out->seed);
+        } else if (strcmp(argv[i], "--from") == 0) {
+            is_good = parse_number(next, &out->from);
+        } else if (strcmp(argv[i], "--count") == 0) {
+            is_good = parse_number(next, &out->count) && out->count <= SPAN_MAX;
+        }
+        if (!is_good) {
+            return false;
+        }
+        i++;
+    }
+    return true;
+}
+
+static uint64_t crashes(const struct run_result *r)
+{
+    return r->fault_count[SIM_FAULT_KILL] + r->fault_count[SIM_FAULT_POWER_LOSS] +
+           r->fault_count[SIM_FAULT_CRASH_IN_START];
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+static int command_run(const struct arguments *a)
+{
+    struct buf report;
+    buf_init(&report, REPORT_BYTES_MAX);
+    struct run_result r;
+    run_seed(a->seed, a->is_trace_printed, &r, &report);
+    if (r.is_failed) {
+        (void)fwrite(report.data, 1, report.size, stdout);
+    }
+    buf_deinit(&report);
+    if (r.is_failed) {
+        (void)printf("FAIL seed=%" PRIu64 " %s\n", a->seed, r.failure);
+    }
+    (void)printf("%s seed=%" PRIu64 " virtual_s=%" PRIu64 ".%03" PRIu64 " events=%" PRIu64
+                 " ops=%" PRIu64 " unknown=%" PRIu64 " undecided=%" PRIu64 " boots=%" PRIu64,
+                 r.is_failed ? "failed" : "ok",
+                 a->seed,
+                 r.virtual_us / SECOND_US,
+                 r.virtual_us % SECOND_US / MS_US,
+                 r.events,
+                 r.operations,
+                 r.unknown,
+                 r.undecided,
+                 r.boots);
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        (void)printf(" %s=%" PRIu64, sim_fault_name((enum sim_fault)i), r.fault_count[i]);
+    }
+    (void)printf(" hash=%016" PRIx64 "\n", r.hash);
+    return r.is_failed ? 1 : 0;
+}
+
+/* ---- suite ----------------------------------------------------------------------------------- */
+
+struct mark_walk {
+    struct shared *shared;
+    uint64_t *totals;
+    unsigned at;
+};
+
+static void mark_save(void *ctx, const struct reached_mark *mark)
+{
+    struct mark_walk *walk = ctx;
+    ensure(walk->at < MARKS_MAX);
+    walk->shared->mark_count[walk->at++] = mark->count;
+}
+
+static void mark_print(void *ctx, const struct reached_mark *mark)
+{
+    struct mark_walk *walk = ctx;
+    if (walk->totals[walk->at++] == 0) {
+        (void)printf("not reached: %s\n", mark->what);
+    }
+}
+
+/* In the child: never returns. A broken promise aborts it, an endless loop meets the alarm. */
+static _Noreturn void child_run(uint64_t seed, struct shared *shared)
+{
+    (void)alarm(SEED_SECONDS_MAX);
+    struct buf report;
+    buf_init(&report, REPORT_BYTES_MAX);
+    run_seed(seed, false, &shared->result, &report);
+    buf_deinit(&report);
+    struct mark_walk walk = {.shared = shared};
+    reached_each(mark_save, &walk);
+    shared->is_finished = true;
+    exit(0); /* the leak check of a sanitizer may still object */
+}
+
+/* Fills in result.failure if the child did not come to an end by itself. */
+static void judge_child(int wait_status, struct shared *shared)
+{
+    struct run_result *r = &shared->result;
+    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0 && shared->is_finished) {
+        return;
+    }
+    r->is_failed = true;
+    if (WIFSIGNALED(wait_status)) {
+        (void)snprintf(r->failure, sizeof r->failure, "signal %d", WTERMSIG(wait_status));
+    } else {
+        (void)snprintf(r->failure,
+                       sizeof r->failure,
+                       "exit status %d after the run (see above)",
+                       WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1);
+    }
+}
+
+static bool run_child(uint64_t seed, struct shared *shared)
+{
+    memset(shared, 0, sizeof *shared);
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        child_run(seed, shared);
+    }
+    int wait_status = 0;
+    if (pid < 0 || waitpid(pid, &wait_status, 0) != pid) {
+        perror("fork");
+        return false;
+    }
+    judge_child(wait_status, shared);
+    return true;
+}
+
+static struct shared *map_shared(void)
+{
+    void *memory = mmap(NULL,
+                        sizeof(struct shared),
+                        PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS,
+                        -1,
+                        0);
+    return memory != MAP_FAILED ? memory : NULL;
+}
+
+static void print_suite_line(uint64_t seed, const struct run_result *r)
+{
+    if (r->is_failed) {
+        (void)printf("FAIL seed=%" PRIu64 " %s\n", seed, r->failure);
+        return;
+    }
+    (void)printf("ok seed=%" PRIu64 " ops=%" PRIu64 " crashes=%" PRIu64 " hash=%016" PRIx64 "\n",
+                 seed,
+                 r->operations,
+                 crashes(r),
+                 r->hash);
+}
+
+/* hash_only: "seed hash" a line, for the comparison of two builds. */
+static int command_suite(const struct arguments *a, bool hash_only)
+{
+    struct shared *shared = map_shared();
+    if (shared == NULL) {
+        perror("mmap");
+        return 1;
+    }
+    static uint64_t totals[MARKS_MAX];
+    uint64_t failed = 0;
+    for (uint64_t seed = a->from; seed < a->from + a->count; seed++) {
+        if (!run_child(seed, shared)) {
+            return 1;
+        }
+        failed += shared->result.is_failed ? 1 : 0;
+        for (unsigned i = 0; i < MARKS_MAX; i++) {
+            totals[i] += shared->mark_count[i];
+        }
+        if (hash_only) {
+            (void)printf("%" PRIu64 " %016" PRIx64 "\n", seed, shared->result.hash);
+        } else {
+            print_suite_line(seed, &shared->result);
+        }
+    }
+    (void)munmap(shared, sizeof *shared);
+    if (!hash_only) {
+        struct mark_walk walk = {.totals = totals};
+        reached_each(mark_print, &walk);
+        (void)printf("%" PRIu64 " passed, %" PRIu64 " failed\n", a->count - failed, failed);
+    }
+    return failed > 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a;
+    if (argc < 2 || !parse_arguments(argc, argv, &a)) {
+        return usage();
+    }
+    if (strcmp(argv[1], "run") == 0) {
+        return command_run(&a);
+    }
+    if (strcmp(argv[1], "suite") == 0) {
+        return command_suite(&a, false);
+    }
+    if (strcmp(argv[1], "hash") == 0) {
+        return command_suite(&a, true);
+    }
+    return usage();
+}

@@ -1,0 +1,598 @@
+#include "sim/sim_env.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "sim/sim_parts.h"
+
+#define WALL_START_MS 1700000000000u
+#define MILLION 1000000
+/* A node has this long to halt after an I/O error, or to stop when asked to. */
+#define PATIENCE_US (10 * SECOND_US)
+#define LOOP_DELAY_US_MAX 50u
+
+enum prng_purpose {
+    PURPOSE_DELAYS,
+    PURPOSE_NODE,
+    PURPOSE_DISK,
+    PURPOSE_COUNT,
+};
+
+static void schedule_next_wake(struct sim_env *e);
+static void end_node(struct sim_env *e, enum sim_crash kind);
+
+void sim_env_misuse(struct sim_env *e, const char *what)
+{
+    world_fail(e->world, "%s breaks the env contract: %s (place %d)", e->name, what, (int)e->place);
+}
+
+void sim_env_check_loop(struct sim_env *e, const char *call)
+{
+    if (e->place != SIM_PLACE_LOOP && e->place != SIM_PLACE_START) {
+        sim_env_misuse(e, call);
+    }
+}
+
+/* An injected fault explains a halt or an error line. */
+static bool is_excused(const struct sim_env *e)
+{
+    return e->disk.is_dead || e->disk.has_failed || e->is_start_allowed_to_fail;
+}
+
+/* ---- clocks, random numbers, timers ---------------------------------------------------------- */
+
+static uint64_t skewed(const struct sim_env *e, uint64_t us)
+{
+    return us * (uint64_t)(MILLION + e->options.skew_ppm) / MILLION;
+}
+
+static uint64_t clock_us(const struct sim_env *e)
+{
+    return e->clock_base_us + skewed(e, e->world->now_us - e->clock_from_us);
+}
+
+/* World time at which the clock of the node shows `us`, or a little later. */
+static uint64_t world_time_of(const struct sim_env *e, uint64_t us)
+{
+    if (us <= e->clock_base_us) {
+        return e->clock_from_us;
+    }
+    uint64_t passed = us - e->clock_base_us;
+    return e->clock_from_us + passed * MILLION / (uint64_t)(MILLION + e->options.skew_ppm) + 1;
+}
+
+static uint64_t now_us(struct env *env)
+{
+    struct sim_env *e = sim_env_of(env);
+    sim_env_check_loop(e, "now_us");
+    return clock_us(e);
+}
+
+static uint64_t wall_ms(struct env *env)
+{
+    struct sim_env *e = sim_env_of(env);
+    sim_env_check_loop(e, "wall_ms");
+    uint64_t ms = WALL_START_MS + skewed(e, e->world->now_us) / MS_US;
+    return ms + (uint64_t)e->options.wall_offset_ms; /* wraps to a subtraction */
+}
+
+static uint64_t random_bits(struct env *env)
+{
+    struct sim_env *e = sim_env_of(env);
+    sim_env_check_loop(e, "random");
+    return prng_next(&e->prng_node);
+}
+
+static void timer_start(struct env *env, struct env_timer *timer, uint64_t delay_ms)
+{
+    struct sim_env *e = sim_env_of(env);
+    sim_env_check_loop(e, "timer_start");
+    timers_start(&e->timers, timer, clock_us(e) + delay_ms * MS_US);
+}
+
+static void timer_stop(struct env *env, struct env_timer *timer)
+{
+    struct sim_env *e = sim_env_of(env);
+    sim_env_check_loop(e, "timer_stop");
+    timers_stop(&e->timers, timer);
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static void fire_wake(void *owner, void *item, uint64_t tag);
+
+static void schedule_wake(struct sim_env *e, uint64_t at_us)
+{
+    uint64_t at = at_us > e->world->now_us ? at_us : e->world->now_us;
+    if (at < e->wake_at_us) {
+        e->wake_at_us = at;
+        e->wake_tag++;
+        world_schedule(e->world, at - e->world->now_us, fire_wake, e, NULL, e->wake_tag);
+    }
+}
+
+static void schedule_next_wake(struct sim_env *e)
+{
+    if (e->inbox_count > 0) {
+        schedule_wake(e, e->world->now_us + prng_between(&e->prng, 1, LOOP_DELAY_US_MAX));
+    }
+    uint64_t due_us = timers_next_due_us(&e->timers);
+    if (due_us != UINT64_MAX) {
+        schedule_wake(e, world_time_of(e, due_us));
+    }
+}
+
+void sim_env_deliver(struct sim_env *e, enum sim_delivery_kind kind, void *item)
+{
+    ensure(e->is_up || e->place == SIM_PLACE_START);
+    if (e->inbox_first + e->inbox_count == e->inbox_capacity) {
+        if (e->inbox_first > 0) {
+            memmove(e->inbox, e->inbox + e->inbox_first, e->inbox_count * sizeof e->inbox[0]);
+            e->inbox_first = 0;
+        } else {
+            e->inbox_capacity = e->inbox_capacity > 0 ? e->inbox_capacity * 2 : 64;
+            e->inbox = mem_realloc(e->inbox, e->inbox_capacity * sizeof e->inbox[0]);
+        }
+    }
+    e->inbox[e->inbox_first + e->inbox_count] =
+        (struct sim_delivery){.kind = (int)kind, .item = item};
+    e->inbox_count++;
+    if (e->place == SIM_PLACE_OUTSIDE) {
+        schedule_next_wake(e);
+    }
+}
+
+static void fire_delivery(struct sim_env *e)
+{
+    struct sim_delivery d = e->inbox[e->inbox_first];
+    e->inbox_first++;
+    e->inbox_count--;
+    if (d.kind == SIM_DELIVERY_WORK_DONE) {
+        struct env_work *work = d.item;
+        world_trace(e->world, "%s work done", e->name);
+        work->done(work);
+    } else {
+        sim_net_fire(d.item, (enum sim_delivery_kind)d.kind);
+    }
+}
+
+/* True if the planned crash is due now. */
+static bool crash_is_due(struct sim_env *e)
+{
+    return e->deliveries_until_crash > 0 && --e->deliveries_until_crash == 0;
+}
+
+/* One turn: timers and some events in any order, then env->turn. True: the node has to crash now.
+ */
+static bool run_turn(struct sim_env *e)
+{
+    bool timers_first = prng_chance(&e->prng, 500);
+    if (timers_first) {
+        timers_fire(&e->timers, clock_us(e));
+    }
+    uint64_t limit = prng_between(&e->prng, 1, e->options.deliveries_max);
+    for (uint64_t i = 0; i < limit && e->inbox_count > 0 && !e->env.is_halted; i++) {
+        fire_delivery(e);
+        if (crash_is_due(e)) {
+            return true;
+        }
+    }
+    if (!timers_first && !e->env.is_halted) {
+        timers_fire(&e->timers, clock_us(e));
+    }
+    if (e->env.turn != NULL && !e->env.is_halted) {
+        e->env.turn(e->env.turn_owner);
+    }
+    return crash_is_due(e);
+}
+
+/* After the node's code has returned: what it asked for. True if it lives on. */
+static bool settle(struct sim_env *e)
+{
+    if (e->env.is_halted) {
+        world_trace(e->world, "%s ends after its halt", e->name);
+        /* After an I/O error the process restarts on the same page cache, or the power goes, too.
+         */
+        bool keeps_cache = !e->disk.has_failed || prng_chance(&e->prng, 500);
+        end_node(e, keeps_cache ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS);
+        return false;
+    }
+    if (e->is_stopped) {
+        if (sim_disk_open_files(&e->disk) > 0) {
+            world_fail(e->world, "%s left files open after a clean stop", e->name);
+        }
+        end_node(e, prng_chance(&e->prng, 500) ? SIM_CRASH_POWER_LOSS : SIM_CRASH_KILL);
+        return false;
+    }
+    schedule_next_wake(e);
+    return true;
+}
+
+static void fire_wake(void *owner, void *item, uint64_t tag)
+{
+    struct sim_env *e = owner;
+    (void)item;
+    if (tag != e->wake_tag || !e->is_up) {
+        return;
+    }
+    e->wake_at_us = UINT64_MAX;
+    if (e->world->now_us < e->paused_until_us) {
+        schedule_wake(e, e->paused_until_us);
+        return;
+    }
+    e->place = SIM_PLACE_LOOP;
+    bool crashes = run_turn(e);
+    e->place = SIM_PLACE_OUTSIDE;
+    if (crashes) {
+        sim_env_crash(e, e->planned_crash);
+        return;
+    }
+    (void)settle(e);
+}
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static uint64_t job_delay_us(struct sim_env *e)
+{
+    if (e->world->now_us < e->slow_disk_until_us) {
+        return prng_between(&e->prng, 10 * MS_US, 300 * MS_US);
+    }
+    uint64_t delay_us = prng_between(&e->prng, 10, e->options.job_delay_us_max);
+    return prng_chance(&e->prng, 20) ? delay_us * 10 : delay_us;
+}
+
+static void fire_work_done(void *owner, void *item, uint64_t tag)
+{
+    struct sim_env *e = owner;
+    if (tag == e->boot) {
+        sim_env_deliver(e, SIM_DELIVERY_WORK_DONE, item);
+    }
+}
+
+static void fire_patience_ends(void *owner, void *item, uint64_t tag)
+{
+    struct sim_env *e = owner;
+    if (tag == e->boot) {
+        world_fail(e->world, "%s %s", e->name, (const char *)item);
+    }
+}
+
+static void expect_end(struct sim_env *e, const char *else_failure)
+{
+    uint64_t until_us =
+        e->paused_until_us > e->world->now_us ? e->paused_until_us : e->world->now_us;
+    world_schedule(e->world,
+                   until_us - e->world->now_us + PATIENCE_US,
+                   fire_patience_ends,
+                   e,
+                   (void *)(uintptr_t)else_failure,
+                   e->boot);
+}
+
+static void fire_work_run(void *owner, void *item, uint64_t tag)
+{
+    struct sim_env *e = owner;
+    if (tag != e->boot) {
+        return;
+    }
+    struct env_work *work = item;
+    bool had_failed = e->disk.has_failed;
+    world_trace(e->world, "%s work run", e->name);
+    e->place = SIM_PLACE_JOB;
+    work->run(work);
+    e->place = SIM_PLACE_OUTSIDE;
+    if (e->disk.is_dead) {
+        world_fault(e->world, SIM_FAULT_CRASH_IN_JOB);
+        sim_env_crash(e, e->planned_crash);
+        return;
+    }
+    if (e->disk.has_failed && !had_failed) {
+        expect_end(e, "went on after an I/O error");
+    }
+    world_schedule(e->world, job_delay_us(e), fire_work_done, e, work, e->boot);
+}
+
+static void work_submit(struct env *env, struct env_work *work)
+{
+    struct sim_env *e = sim_env_of(env);
+    sim_env_check_loop(e, "work_submit");
+    ensure(work->run != NULL);
+    ensure(work->done != NULL);
+    world_schedule(e->world, job_delay_us(e), fire_work_run, e, work, e->boot);
+}
+
+/* ---- log and halt ---------------------------------------------------------------------------- */
+
+static void log_line(struct env *env, enum env_level level, const char *line)
+{
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    struct sim_env *e = sim_env_of(env);
+    sim_env_check_loop(e, "log");
+    world_trace(e->world, "%s log %s %s", e->name, names[level], line);
+    if (level == ENV_LEVEL_ERROR && !is_excused(e)) {
+        world_fail(e->world, "%s logged an error: %s", e->name, line);
+    }
+}
+
+static void halt(struct env *env, const char *reason)
+{
+    struct sim_env *e = sim_env_of(env);
+    sim_env_check_loop(e, "halt");
+    world_trace(e->world, "%s halt %s", e->name, reason);
+    if (!is_excused(e)) {
+        world_fail(e->world, "%s halted: %s", e->name, reason);
+    }
+}
+
+static const struct env_ops sim_ops = {
+    .now_us = now_us,
+    .wall_ms = wall_ms,
+    .random = random_bits,
+    .timer_start = timer_start,
+    .timer_stop = timer_stop,
+    .work_submit = work_submit,
+    .listen = sim_net_listen,
+    .conn_write = sim_net_write,
+    .conn_pause = sim_net_pause,
+    .conn_resume = sim_net_resume,
+    .conn_close = sim_net_close,
+    .dir_create = sim_disk_dir_create,
+    .dir_sync = sim_disk_dir_sync,
+    .dir_list = sim_disk_dir_list,
+    .dir_lock = sim_disk_dir_lock,
+    .file_open = sim_disk_open,
+    .file_size = sim_disk_size,
+    .file_read = sim_disk_read,
+    .file_write = sim_disk_write,
+    .file_sync = sim_disk_sync,
+    .file_close = sim_disk_close,
+    .file_rename = sim_disk_rename,
+    .file_remove = sim_disk_remove,
+    .log = log_line,
+    .halt = halt,
+};
+
+/* ---- life of the machine --------------------------------------------------------------------- */
+
+void sim_env_init(struct sim_env *e,
+                  struct world *world,
+                  unsigned index,
+                  const struct sim_env_options *options)
+{
+    *e = (struct sim_env){
+        .env = {.ops = &sim_ops},
+        .world = world,
+        .options = *options,
+        .index = index,
+        .wake_at_us = UINT64_MAX,
+    };
+    uint64_t purpose = ((uint64_t)index + 1) * PURPOSE_COUNT;
+    e->prng = world_prng(world, purpose + PURPOSE_DELAYS);
+    e->prng_node = world_prng(world, purpose + PURPOSE_NODE);
+    timers_init(&e->timers);
+    list_init(&e->conns);
+    (void)snprintf(e->name, sizeof e->name, "n%u", index);
+    (void)snprintf(e->dir, sizeof e->dir, "/%s/data", e->name);
+    (void)snprintf(e->listen, sizeof e->listen, "%s:7379", e->name);
+    sim_disk_init(&e->disk, world_prng(world, purpose + PURPOSE_DISK));
+    char root[SIM_NAME_BYTES + 1];
+    (void)snprintf(root, sizeof root, "/%s", e->name);
+    sim_disk_add_root(&e->disk, root);
+}
+
+void sim_env_deinit(struct sim_env *e)
+{
+    e->place = SIM_PLACE_DESTROY;
+    node_destroy(e->node);
+    sim_net_deinit(e);
+    sim_disk_deinit(&e->disk);
+    mem_free(e->inbox);
+    *e = (struct sim_env){0};
+}
+
+static void fire_boot(void *owner, void *item, uint64_t tag)
+{
+    struct sim_env *e = owner;
+    (void)item;
+    if (tag == e->boot && !e->is_kept_down) {
+        sim_env_boot(e);
+    }
+}
+
+static void end_node(struct sim_env *e, enum sim_crash kind)
+{
+    ensure(e->place == SIM_PLACE_OUTSIDE);
+    world_trace(e->world,
+                "%s down %s",
+                e->name,
+                kind == SIM_CRASH_KILL ? "keeping the page cache" : "losing the page cache");
+    e->is_up = false;
+    e->boot++;
+    e->wake_tag++;
+    e->wake_at_us = UINT64_MAX;
+    e->place = SIM_PLACE_DESTROY;
+    node_destroy(e->node);
+    e->place = SIM_PLACE_OUTSIDE;
+    e->node = NULL;
+    sim_net_crash(e);
+    timers_init(&e->timers);
+    e->inbox_first = 0;
+    e->inbox_count = 0;
+    e->listener = NULL;
+    e->deliveries_until_crash = 0;
+    e->is_stopping = false;
+    e->is_stopped = false;
+    sim_disk_crash(e, kind);
+    if (kind == SIM_CRASH_POWER_LOSS) {
+        e->clock_base_us = prng_below(&e->prng, 1000 * SECOND_US);
+        e->clock_from_us = e->world->now_us;
+    }
+    uint64_t down_us = prng_between(&e->prng, MS_US, e->options.down_us_max);
+    world_schedule(e->world, down_us, fire_boot, e, NULL, e->boot);
+}
+
+void sim_env_crash(struct sim_env *e, enum sim_crash kind)
+{
+    ensure(e->is_up);
+    world_fault(e->world, kind == SIM_CRASH_KILL ? SIM_FAULT_KILL : SIM_FAULT_POWER_LOSS);
+    end_node(e, kind);
+}
+
+/* Some starts are cut short: most within the first operations, some anywhere. */
+static void plan_start_crash(struct sim_env *e)
+{
+    if (e->disk.ops_until_death == 0 && prng_chance(&e->prng, e->options.start_crash_per_mille)) {
+        uint64_t limit = prng_chance(&e->prng, 500) ? 12 : 120;
+        e->disk.ops_until_death = prng_between(&e->prng, 1, limit);
+        e->disk.dies_in_sync = false;
+        e->planned_crash = prng_chance(&e->prng, 500) ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS;
+    }
+}
+
+/* Power loss soon after the start: was what recovery acted on durable? (LOG-8) */
+static void plan_early_crash(struct sim_env *e)
+{
+    if (prng_chance(&e->prng, e->options.start_crash_per_mille)) {
+        e->deliveries_until_crash = prng_between(&e->prng, 1, 60);
+        e->planned_crash = SIM_CRASH_POWER_LOSS;
+    }
+}
+
+static void judge_start(struct sim_env *e, enum status status, const struct error *error)
+{
+    bool is_ok = status == STATUS_OK && !e->env.is_halted;
+    if (e->disk.is_dead) {
+        world_fault(e->world, SIM_FAULT_CRASH_IN_START);
+        end_node(e, e->planned_crash);
+    } else if (e->disk.has_failed) {
+        if (is_ok) {
+            world_fail(e->world, "%s started in spite of an I/O error", e->name);
+        }
+        end_node(e, prng_chance(&e->prng, 500) ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS);
+    } else if (!is_ok && e->is_start_allowed_to_fail) {
+        world_trace(e->world, "%s refuses to start: %s", e->name, error->text);
+        e->has_refused = true;
+        e->is_kept_down = true;
+        end_node(e, SIM_CRASH_KILL);
+    } else if (!is_ok) {
+        world_fail(e->world, "%s did not start: %s", e->name, error->text);
+    } else if (e->listener == NULL) {
+        world_fail(e->world, "%s started, but does not listen", e->name);
+    } else {
+        e->is_up = true;
+        e->disk.ops_until_death = 0; /* what was planned for the start */
+        plan_early_crash(e);
+        schedule_next_wake(e);
+    }
+}
+
+void sim_env_boot(struct sim_env *e)
+{
+    ensure(!e->is_up);
+    ensure(e->node == NULL);
+    e->boot++;
+    e->boot_count++;
+    e->env = (struct env){.ops = &sim_ops};
+    world_trace(e->world, "%s boot %" PRIu64, e->name, e->boot_count);
+    struct node_options options = {
+        .data_dir = e->dir,
+        .listen = e->listen,
+        .log_segment_bytes = e->options.log_segment_bytes,
+        .store_fold_rows = e->options.store_fold_rows,
+        .buffer_memory = e->options.buffer_memory,
+    };
+    e->node = node_create(&e->env, &options);
+    plan_start_crash(e);
+    struct error error = {.text = ""};
+    e->place = SIM_PLACE_START;
+    enum status status = node_start(e->node, &error);
+    e->place = SIM_PLACE_OUTSIDE;
+    judge_start(e, status, &error);
+}
+
+static void stopped(void *owner)
+{
+    struct sim_env *e = owner;
+    world_trace(e->world, "%s stopped", e->name);
+    e->is_stopped = true;
+}
+
+void sim_env_stop(struct sim_env *e)
+{
+    if (!e->is_up || e->is_stopping) {
+        return;
+    }
+    world_fault(e->world, SIM_FAULT_CLEAN_STOP);
+    e->is_stopping = true;
+    e->place = SIM_PLACE_LOOP;
+    node_stop(e->node, stopped, e);
+    if (e->env.turn != NULL && !e->is_stopped) {
+        e->env.turn(e->env.turn_owner);
+    }
+    e->place = SIM_PLACE_OUTSIDE;
+    if (settle(e)) {
+        expect_end(e, "did not stop when asked to");
+    }
+}
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+void sim_env_plan_crash(struct sim_env *e, enum sim_crash kind, uint64_t deliveries)
+{
+    e->planned_crash = kind;
+    e->deliveries_until_crash = deliveries;
+}
+
+void sim_env_plan_crash_in_job(struct sim_env *e,
+                               enum sim_crash kind,
+                               uint64_t operations,
+                               bool in_sync)
+{
+    e->disk.dies_in_sync = in_sync;
+    e->planned_crash = kind;
+    e->disk.ops_until_death = operations;
+}
+
+void sim_env_plan_io_error(struct sim_env *e, uint64_t operations)
+{
+    e->disk.ops_until_error = operations;
+}
+
+void sim_env_pause(struct sim_env *e, uint64_t us)
+{
+    world_fault(e->world, SIM_FAULT_PAUSE);
+    e->paused_until_us = e->world->now_us + us;
+}
+
+void sim_env_slow_disk(struct sim_env *e, uint64_t us)
+{
+    world_fault(e->world, SIM_FAULT_SLOW_DISK);
+    e->slow_disk_until_us = e->world->now_us + us;
+}
+
+void sim_env_clog(struct sim_env *e, uint64_t us)
+{
+    world_fault(e->world, SIM_FAULT_CLOG);
+    e->clogged_until_us = e->world->now_us + us;
+}
+
+void sim_env_clock_jump(struct sim_env *e, int64_t ms)
+{
+    world_fault(e->world, SIM_FAULT_CLOCK_JUMP);
+    world_trace(e->world, "%s clock jumps by %" PRId64 " ms", e->name, ms);
+    e->options.wall_offset_ms += ms;
+}
+
+void sim_env_heal(struct sim_env *e)
+{
+    e->options.start_crash_per_mille = 0;
+    e->deliveries_until_crash = 0;
+    e->disk.ops_until_death = 0;
+    e->disk.ops_until_error = 0;
+    e->paused_until_us = 0;
+    e->slow_disk_until_us = 0;
+    e->clogged_until_us = 0;
+}

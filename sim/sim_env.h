@@ -1,0 +1,184 @@
+/*
+ * The simulated body of the env port: one machine with a clock, a disk, a network card, workers,
+ * and the node that runs on it. It crashes the node, restarts it on the same disk, and fails the
+ * run when the node breaks the port's contract. A world may hold many.
+ */
+#ifndef SIM_SIM_ENV_H
+#define SIM_SIM_ENV_H
+
+#include "base/list.h"
+#include "base/prng.h"
+#include "env/env.h"
+#include "env/timers.h"
+#include "node/node.h"
+#include "sim/world.h"
+
+#define SIM_NAME_BYTES 16
+#define SIM_PATH_BYTES 128
+
+enum sim_crash {
+    SIM_CRASH_KILL,       /* the process dies; the page cache lives */
+    SIM_CRASH_POWER_LOSS, /* what was not synced survives whole, in part, or not at all */
+};
+
+/* Where the code of the node runs right now: says which calls are allowed. */
+enum sim_place {
+    SIM_PLACE_OUTSIDE,
+    SIM_PLACE_START,
+    SIM_PLACE_LOOP,
+    SIM_PLACE_JOB,
+    SIM_PLACE_DESTROY,
+};
+
+struct sim_inode;
+
+/* inode == NULL: a directory. */
+struct sim_name {
+    char path[SIM_PATH_BYTES];
+    struct sim_inode *inode;
+};
+
+struct sim_names {
+    struct sim_name *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct sim_name_change; /* of a directory, not synced yet */
+
+struct sim_disk {
+    struct prng prng;
+    struct list inodes;  /* struct sim_inode */
+    struct list handles; /* struct env_file */
+    struct sim_names now;
+    struct sim_names durable;
+    struct list changes; /* struct sim_name_change, in order */
+    bool is_locked;
+    uint64_t ops_until_death; /* 0: not planned */
+    bool dies_in_sync;        /* and then not before the next file_sync */
+    uint64_t ops_until_error; /* 0: not planned */
+    bool is_dead;             /* since that operation, until the crash that follows */
+    bool has_failed;          /* an operation returned STATUS_IO in this boot */
+};
+
+struct sim_delivery {
+    int kind; /* enum sim_delivery_kind */
+    void *item;
+};
+
+/* How this machine behaves; the run derives it from the seed. Times in virtual microseconds. */
+struct sim_env_options {
+    uint64_t log_segment_bytes;
+    uint64_t store_fold_rows;
+    uint64_t buffer_memory;    /* 0: the node's default */
+    uint64_t latency_us_max;   /* one way, client to node */
+    uint64_t job_delay_us_max; /* before run(), and again before done() */
+    uint64_t down_us_max;      /* between a crash and the restart */
+    uint32_t deliveries_max;   /* events of one loop turn */
+    unsigned start_crash_per_mille;
+    unsigned short_write_per_mille; /* env_conn_write returns false */
+    unsigned tiny_chunk_per_mille;
+    int64_t skew_ppm; /* of the clocks */
+    int64_t wall_offset_ms;
+};
+
+struct sim_env {
+    struct env env; /* first: struct env * is struct sim_env * */
+    struct world *world;
+    struct sim_env_options options;
+    unsigned index;
+    char name[SIM_NAME_BYTES];
+    bool is_up;    /* the node runs */
+    uint64_t boot; /* grows with each start and each end: older events are stale */
+    uint64_t boot_count;
+    struct node *node;
+    struct sim_disk disk;
+    /* private */
+    struct prng prng;      /* delays */
+    struct prng prng_node; /* env_random */
+    enum sim_place place;
+    struct timers timers;
+    struct sim_delivery *inbox; /* due for the loop, in order, from inbox_first */
+    size_t inbox_first;
+    size_t inbox_count;
+    size_t inbox_capacity;
+    uint64_t wake_at_us; /* UINT64_MAX: none scheduled */
+    uint64_t wake_tag;
+    uint64_t clock_base_us;
+    uint64_t clock_from_us;
+    uint64_t paused_until_us;
+    uint64_t slow_disk_until_us;
+    uint64_t clogged_until_us;
+    uint64_t deliveries_until_crash; /* 0: not planned */
+    enum sim_crash planned_crash;
+    bool is_stopping;
+    bool is_stopped; /* node_stop has finished */
+    bool is_kept_down;
+    bool is_start_allowed_to_fail; /* bit rot: refusing to start is right */
+    bool has_refused;
+    struct list conns; /* struct sim_conn */
+    uint64_t conn_count;
+    struct env_listener *listener;
+    char dir[SIM_PATH_BYTES];
+    char listen[SIM_NAME_BYTES * 2];
+};
+
+/* The machine is down and its disk empty. options are copied; may be changed later in e->options.
+ */
+void sim_env_init(struct sim_env *e,
+                  struct world *world,
+                  unsigned index,
+                  const struct sim_env_options *options);
+void sim_env_deinit(struct sim_env *e);
+
+/* Starts a node on what the disk holds. */
+void sim_env_boot(struct sim_env *e);
+/* At once; never from inside a callback of the node. Restarts by itself unless is_kept_down. */
+void sim_env_crash(struct sim_env *e, enum sim_crash kind);
+/* Crash after so many more events of the loop, possibly in the middle of a turn. */
+void sim_env_plan_crash(struct sim_env *e, enum sim_crash kind, uint64_t deliveries);
+/*
+ * The disk goes dead within the n-th file operation from now, and the node with it; in_sync: within
+ * the first file_sync from there on.
+ */
+void sim_env_plan_crash_in_job(struct sim_env *e,
+                               enum sim_crash kind,
+                               uint64_t operations,
+                               bool in_sync);
+/* The n-th changing file operation from now fails with STATUS_IO: the node has to halt. */
+void sim_env_plan_io_error(struct sim_env *e, uint64_t operations);
+/* node_stop, then an end of the process; restarts unless is_kept_down. */
+void sim_env_stop(struct sim_env *e);
+void sim_env_pause(struct sim_env *e, uint64_t us);
+void sim_env_slow_disk(struct sim_env *e, uint64_t us);
+void sim_env_clog(struct sim_env *e, uint64_t us);
+void sim_env_clock_jump(struct sim_env *e, int64_t ms);
+/* Forgets all planned and running faults; a node that is down still starts by itself. */
+void sim_env_heal(struct sim_env *e);
+/* Flips one bit of one file, synced or not. */
+void sim_env_rot(struct sim_env *e, struct prng *prng);
+
+/* ---- the client's end of a connection -------------------------------------------------------- */
+
+struct sim_conn; /* lives as long as the machine */
+
+struct sim_client_events {
+    void (*connected)(void *owner);
+    void (*read)(void *owner, struct bytes bytes);
+    /* Refused, closed or broken: the last callback. */
+    void (*ended)(void *owner);
+};
+
+/* connected() follows, or ended() if nobody listens. Send only after connected(). */
+struct sim_conn *sim_connect(struct sim_env *e,
+                             const struct sim_client_events *events,
+                             void *owner);
+void sim_conn_send(struct sim_conn *conn, struct bytes bytes);
+/* The client closes; no callback follows. What was sent still arrives. */
+void sim_conn_hangup(struct sim_conn *conn);
+/* Cuts a random open connection within its bytes in flight. False: there is none. */
+bool sim_env_break_one(struct sim_env *e);
+/* Connections the node has accepted and not closed yet. */
+size_t sim_env_open_conns(const struct sim_env *e);
+
+#endif

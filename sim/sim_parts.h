@@ -1,0 +1,76 @@
+/* What the parts of the simulated env (sim_env.c, sim_net.c, sim_disk.c) know of each other. */
+#ifndef SIM_SIM_PARTS_H
+#define SIM_SIM_PARTS_H
+
+#include "sim/sim_env.h"
+
+enum sim_delivery_kind {
+    SIM_DELIVERY_WORK_DONE,
+    SIM_DELIVERY_ACCEPT,
+    SIM_DELIVERY_READ,
+    SIM_DELIVERY_DRAINED,
+    SIM_DELIVERY_CLOSED,
+};
+
+static inline struct sim_env *sim_env_of(struct env *env)
+{
+    return (struct sim_env *)env;
+}
+
+/* Puts an event into the loop's inbox and wakes it. */
+void sim_env_deliver(struct sim_env *e, enum sim_delivery_kind kind, void *item);
+/* Fails the run unless the node's code runs on the loop (or in node_start). */
+void sim_env_check_loop(struct sim_env *e, const char *call);
+/* A call with no excuse. */
+void sim_env_misuse(struct sim_env *e, const char *what);
+
+enum status sim_net_listen(struct env *env,
+                           const char *address,
+                           struct env_listener *listener,
+                           struct error *error);
+bool sim_net_write(struct env_conn *conn, struct bytes bytes);
+void sim_net_pause(struct env_conn *conn);
+void sim_net_resume(struct env_conn *conn);
+void sim_net_close(struct env_conn *conn);
+/* Called on the loop for each delivery about a connection. */
+void sim_net_fire(struct sim_conn *conn, enum sim_delivery_kind kind);
+/* The node died: its clients notice by and by. Frees the node's ends, so destroy the node first. */
+void sim_net_crash(struct sim_env *e);
+void sim_net_deinit(struct sim_env *e);
+
+void sim_disk_init(struct sim_disk *d, struct prng prng);
+void sim_disk_deinit(struct sim_disk *d);
+/* The parent directory of all data, as if it had always been there. */
+void sim_disk_add_root(struct sim_disk *d, const char *path);
+/* The process ended; with power loss, also what the disk loses then. */
+void sim_disk_crash(struct sim_env *e, enum sim_crash kind);
+size_t sim_disk_open_files(const struct sim_disk *d);
+
+enum status sim_disk_dir_create(struct env *env, const char *path);
+enum status sim_disk_dir_sync(struct env *env, const char *path);
+enum status sim_disk_dir_list(struct env *env,
+                              const char *path,
+                              void (*each)(void *ctx, const char *name),
+                              void *ctx);
+enum status sim_disk_dir_lock(struct env *env, const char *path);
+enum status sim_disk_open(struct env *env,
+                          const char *path,
+                          enum env_open mode,
+                          struct env_file **out_file);
+enum status sim_disk_size(struct env *env, struct env_file *file, uint64_t *out_size);
+enum status sim_disk_read(struct env *env,
+                          struct env_file *file,
+                          uint64_t offset,
+                          void *data,
+                          size_t size,
+                          size_t *out_read);
+enum status sim_disk_write(struct env *env,
+                           struct env_file *file,
+                           uint64_t offset,
+                           struct bytes bytes);
+enum status sim_disk_sync(struct env *env, struct env_file *file);
+void sim_disk_close(struct env *env, struct env_file *file);
+enum status sim_disk_rename(struct env *env, const char *from, const char *to);
+enum status sim_disk_remove(struct env *env, const char *path);
+
+#endif
