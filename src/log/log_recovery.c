@@ -36,9 +36,9 @@ struct segment {
     struct log_place place;
     uint8_t *bytes;
     uint64_t size;
-    uint64_t end;     /* behind the last whole batch */
-    bool is_sealed;   /* that batch is a seal */
-    uint64_t batches; /* whole batches */
+    uint64_t last;  /* where the last whole batch begins; 0: there is none */
+    uint64_t end;   /* behind the last whole batch */
+    bool is_sealed; /* that batch is a seal */
 };
 
 void log_segment_path(char out_path[LOG_PATH_BYTES],
@@ -236,9 +236,9 @@ static enum status replay_segment(struct recovery *r, struct segment *seg)
         if (s != STATUS_OK) {
             return s;
         }
+        seg->last = seg->end;
         seg->end += LOG_BATCH_HEADER_BYTES + (uint64_t)h.size;
         seg->is_sealed = (h.flags & LOG_BATCH_SEAL) != 0;
-        seg->batches++;
         r->batch_expected++;
     }
     return STATUS_OK;
@@ -275,13 +275,41 @@ static bool has_later_piece(const struct segment *seg, uint64_t number)
     return false;
 }
 
-/* Zeros from `end` on, then, if asked, the missing seal at `end`; all synced (LOG-9). */
-static enum status clean_tail(struct recovery *r, const struct segment *seg, bool with_seal)
+static enum status open_for_writing(struct recovery *r,
+                                    const struct segment *seg,
+                                    struct env_file **out_file)
 {
     char path[LOG_PATH_BYTES];
     log_segment_path(path, r->dir, seg->header.id, "");
+    return env_file_open(r->env, path, ENV_OPEN_WRITE, out_file);
+}
+
+/*
+ * The newest batch may be one whose sync failed: then the page cache shows it, the disk does not
+ * have it, and the kernel holds the pages for clean, so syncing again saves nothing. Writing the
+ * same bytes once more does. Only the newest can be meant, as its failure ended the process (LOG-1,
+ * LOG-16).
+ */
+static enum status rewrite_last_batch(struct recovery *r, const struct segment *seg)
+{
     struct env_file *file = NULL;
-    if (env_file_open(r->env, path, ENV_OPEN_WRITE, &file) != STATUS_OK) {
+    enum status s = open_for_writing(r, seg, &file);
+    if (s == STATUS_OK) {
+        struct bytes batch = bytes_of(seg->bytes + seg->last, (size_t)(seg->end - seg->last));
+        s = env_file_write(r->env, file, seg->last, batch);
+        if (s == STATUS_OK) {
+            s = env_file_sync(r->env, file);
+        }
+        env_file_close(r->env, file);
+    }
+    return s == STATUS_OK ? STATUS_OK : io_failed(r, seg->header.id, "write");
+}
+
+/* Zeros from `end` on, then, if asked, the missing seal at `end`; all synced (LOG-9). */
+static enum status clean_tail(struct recovery *r, const struct segment *seg, bool with_seal)
+{
+    struct env_file *file = NULL;
+    if (open_for_writing(r, seg, &file) != STATUS_OK) {
         return io_failed(r, seg->header.id, "open");
     }
     uint8_t *zeros = mem_alloc_zero(ZERO_BYTES);
@@ -334,6 +362,12 @@ static enum status settle_last(struct recovery *r,
             return s;
         }
     }
+    if (seg->last > 0) {
+        enum status s = rewrite_last_batch(r, seg);
+        if (s != STATUS_OK) {
+            return s;
+        }
+    }
     *out_tail = (struct log_tail){
         .segment = seg->header,
         .offset = seg->end,
@@ -352,10 +386,11 @@ static enum status settle_inner(struct recovery *r,
                                 const struct segment *seg,
                                 const struct segment *next)
 {
-    if (seg->is_sealed) {
-        return STATUS_OK;
-    }
     bool next_is_last = next->header.id == r->ids[r->id_count - 1];
+    if (seg->is_sealed) {
+        /* The seal is the newest batch as long as nothing stands behind it. */
+        return next_is_last && rest_is_zero(next) ? rewrite_last_batch(r, seg) : STATUS_OK;
+    }
     if (!next_is_last || !rest_is_zero(next) || next->header.batch_first != r->batch_expected + 1 ||
         has_later_piece(seg, r->batch_expected)) {
         return damaged(r, seg->header.id, seg->end, "a batch that had been synced is bad");

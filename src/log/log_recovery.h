@@ -25,8 +25,9 @@ struct log_tail {
 };
 
 /*
- * Replays the log in dir. On STATUS_OK all of it is synced (LOG-8), the tail is clean (LOG-9) and
- * unfinished files are removed. STATUS_CORRUPT: damage; the error names the file and what to do.
+ * Replays the log in dir. On STATUS_OK all of it is synced and its newest batch written once more
+ * (LOG-8), the tail is clean (LOG-9) and unfinished files are removed. STATUS_CORRUPT: damage; the
+ * error names the file and what to do.
  */
 MUST_CHECK enum status log_recover(struct env *env,
                                    const char *dir,
