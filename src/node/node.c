@@ -262,10 +262,10 @@ void node_destroy(struct node *node)
     if (node == NULL) {
         return;
     }
+    shard_deinit(&node->shard); /* before the sessions, in whose requests its lists run */
     if (node->server.env != NULL) {
         server_deinit(&node->server);
     }
-    shard_deinit(&node->shard);
     store_deinit(&node->store);
     log_deinit(&node->log);
     mem_free(node);

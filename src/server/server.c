@@ -185,6 +185,7 @@ static void mind_memory(struct server *s)
     uint64_t held = memory_held(s);
     bool was_starved = s->is_starved;
     if (held > s->options.buffer_memory) {
+        reached("server: buffer memory exhausted");
         s->is_starved = true;
     } else if (held <= s->options.buffer_memory / 8 * RESUME_EIGHTHS) {
         s->is_starved = false;
