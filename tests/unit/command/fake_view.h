@@ -1,0 +1,152 @@
+/* What tests of commands share: keys in a small array, and one call of a handler on them. */
+#ifndef COMMAND_FAKE_VIEW_H
+#define COMMAND_FAKE_VIEW_H
+
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/list.h"
+#include "command/command.h"
+#include "harness.h"
+
+#define FAKE_KEYS_MAX 8u
+#define FAKE_VALUE_BYTES 64u
+#define FAKE_ARGS_MAX 16u
+#define FAKE_NOW_MS 1700000000000u
+
+struct fake_row {
+    char key[FAKE_VALUE_BYTES];
+    uint8_t value[FAKE_VALUE_BYTES];
+    struct object object; /* its value points here */
+};
+
+struct fake_view {
+    struct view base;
+    struct fake_row rows[FAKE_KEYS_MAX];
+    size_t count;
+    unsigned changes;
+    const char *missing; /* this key is not at hand: STATUS_NEED */
+    char reply[4096];
+    enum command_result result; /* of the last call */
+};
+
+static inline struct fake_view *fake_of(struct view *v)
+{
+    return container_of(v, struct fake_view, base);
+}
+
+static inline struct fake_row *fake_find(struct fake_view *f, struct bytes key)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        if (bytes_equal_text(key, f->rows[i].key)) {
+            return &f->rows[i];
+        }
+    }
+    return NULL;
+}
+
+static inline enum status fake_get(struct view *v, struct bytes key, struct object *out_object)
+{
+    struct fake_view *f = fake_of(v);
+    if (f->missing != NULL && bytes_equal_text(key, f->missing)) {
+        return STATUS_NEED;
+    }
+    const struct fake_row *row = fake_find(f, key);
+    if (row == NULL) {
+        return STATUS_NOT_FOUND;
+    }
+    *out_object = row->object;
+    return STATUS_OK;
+}
+
+static inline enum status fake_put(struct view *v, struct bytes key, const struct object *object)
+{
+    struct fake_view *f = fake_of(v);
+    struct fake_row *row = fake_find(f, key);
+    if (row == NULL) {
+        ensure(f->count < FAKE_KEYS_MAX && key.size < FAKE_VALUE_BYTES);
+        row = &f->rows[f->count++];
+        memcpy(row->key, key.data, key.size);
+    }
+    ensure(object->value.size <= FAKE_VALUE_BYTES);
+    memmove(row->value, object->value.data, object->value.size);
+    row->object = *object;
+    row->object.value = bytes_of(row->value, object->value.size);
+    f->changes++;
+    return STATUS_OK;
+}
+
+static inline enum status fake_delete(struct view *v, struct bytes key)
+{
+    struct fake_view *f = fake_of(v);
+    struct fake_row *row = fake_find(f, key);
+    if (row == NULL) {
+        return STATUS_NOT_FOUND;
+    }
+    *row = f->rows[--f->count];
+    row->object.value.data = row->value;
+    memset(&f->rows[f->count], 0, sizeof f->rows[f->count]);
+    f->changes++;
+    return STATUS_OK;
+}
+
+static const struct view_ops fake_ops = {
+    .get = fake_get,
+    .put = fake_put,
+    .delete = fake_delete,
+};
+
+static inline void fake_view_init(struct fake_view *f)
+{
+    *f = (struct fake_view){.base.ops = &fake_ops};
+}
+
+/* Runs the words of text, checks them first as a client's command, and returns the reply. */
+static inline const char *run(struct fake_view *f, const char *text)
+{
+    struct bytes args[FAKE_ARGS_MAX];
+    size_t count = 0;
+    for (const char *at = text; *at != '\0';) {
+        ensure(count < FAKE_ARGS_MAX);
+        size_t size = strcspn(at, " ");
+        args[count++] = bytes_of(at, size);
+        at += at[size] == ' ' ? size + 1 : size;
+    }
+    struct buf reply;
+    buf_init(&reply, sizeof f->reply - 1);
+    const struct command *c = command_resolve(args, count, &reply);
+    f->result = COMMAND_ERROR;
+    if (c != NULL) {
+        struct command_call call = {
+            .command = c,
+            .args = args,
+            .arg_count = count,
+            .resp = 2,
+            .reply = &reply,
+            .view = &f->base,
+            .now_ms = FAKE_NOW_MS,
+        };
+        f->result = c->handler(&call);
+    }
+    (void)snprintf(f->reply, sizeof f->reply, "%.*s", (int)reply.size, (const char *)reply.data);
+    buf_deinit(&reply);
+    return f->reply;
+}
+
+/* Value of a key as text; "(none)" if it is not there. */
+static inline const char *value_of(struct fake_view *f, const char *key)
+{
+    static char text[FAKE_VALUE_BYTES + 1];
+    const struct fake_row *row = fake_find(f, bytes_of_text(key));
+    if (row == NULL) {
+        return "(none)";
+    }
+    (void)snprintf(text,
+                   sizeof text,
+                   "%.*s",
+                   (int)row->object.value.size,
+                   (const char *)row->object.value.data);
+    return text;
+}
+
+#endif
