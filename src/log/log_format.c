@@ -8,6 +8,15 @@ static const uint8_t segment_magic[8] = {'D', 'G', 'O', 'N', 'G', 'L', 'O', 'G'}
 #define BATCH_MAGIC 0x74614244u  /* "DBat" */
 #define RECORD_MAGIC 0x63655244u /* "DRec" */
 
+/*
+ * Mixed with the segment's salt: recovery looks for records at every multiple of 8, and a value
+ * full of magics would make it compute a CRC at each. Clients do not know the salt.
+ */
+static uint32_t record_magic(const struct log_place *place)
+{
+    return RECORD_MAGIC ^ (uint32_t)place->salt;
+}
+
 #define SEGMENT_CRC_AT 64u
 
 enum batch_field {
@@ -78,7 +87,6 @@ void log_record_append(struct buf *batch, const struct log_record *r, struct byt
     uint8_t *to = buf_reserve(batch, size);
     memset(to, 0, LOG_RECORD_HEADER_BYTES);
     memset(to + size - 8, 0, 8);
-    put_u32_le(to, RECORD_MAGIC);
     put_u32_le(to + RECORD_SIZE, (uint32_t)payload.size);
     put_u16_le(to + RECORD_GROUP, r->group);
     to[RECORD_KIND] = r->kind;
@@ -95,6 +103,7 @@ static void record_seal(uint8_t *record,
                         const struct log_place *place,
                         uint64_t offset)
 {
+    put_u32_le(record, record_magic(place));
     put_u64_le(record + RECORD_BATCH, batch);
     uint32_t payload = get_u32_le(record + RECORD_SIZE);
     uint32_t crc = crc32c(seeded(place, offset),
@@ -173,7 +182,7 @@ bool log_record_decode(const uint8_t *segment,
     }
     const uint8_t *p = segment + offset;
     uint32_t payload = get_u32_le(p + RECORD_SIZE);
-    if (get_u32_le(p) != RECORD_MAGIC || log_record_size(payload) > size - offset) {
+    if (get_u32_le(p) != record_magic(place) || log_record_size(payload) > size - offset) {
         return false;
     }
     uint32_t crc = crc32c(seeded(place, offset),

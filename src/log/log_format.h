@@ -74,7 +74,7 @@ void log_segment_header_encode(const struct log_segment_header *h, uint8_t *out_
 /* MALFORMED: not a valid header. UNSUPPORTED: of a newer version. */
 enum status log_segment_header_decode(const uint8_t *bytes, struct log_segment_header *out_header);
 
-/* Appends a record without its CRC and batch number: they follow when its place is known. */
+/* Appends a record without what depends on its place: magic, CRC and batch number. */
 void log_record_append(struct buf *batch, const struct log_record *r, struct bytes payload);
 
 /*

@@ -13,8 +13,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-#define SEGMENT_NAME_DIGITS 16u
-#define SEGMENT_NAME_SUFFIX ".log"
+#define SEGMENT_NAME_FORMAT "%016" PRIx64 ".log"
+#define SEGMENT_NAME_BYTES 32u
 #define ZERO_BYTES (64u * 1024u)
 
 struct recovery {
@@ -46,12 +46,7 @@ void log_segment_path(char out_path[LOG_PATH_BYTES],
                       uint64_t id,
                       const char *suffix)
 {
-    int size = snprintf(out_path,
-                        LOG_PATH_BYTES,
-                        "%s/%016" PRIx64 SEGMENT_NAME_SUFFIX "%s",
-                        dir,
-                        id,
-                        suffix);
+    int size = snprintf(out_path, LOG_PATH_BYTES, "%s/" SEGMENT_NAME_FORMAT "%s", dir, id, suffix);
     ensure(size > 0 && (unsigned)size < LOG_PATH_BYTES);
 }
 
@@ -59,8 +54,8 @@ static enum status damaged(struct recovery *r, uint64_t id, uint64_t offset, con
 {
     return error_set(r->error,
                      STATUS_CORRUPT,
-                     "segment %016" PRIx64 " at byte %" PRIu64 ": %s. The log is damaged and was "
-                     "not changed; this copy of the data must not be used (restore a backup, or "
+                     "segment %016" PRIx64 " at byte %" PRIu64 ": %s. The log is damaged; this "
+                     "copy of the data must not be used (restore a backup, or "
                      "rebuild this replica from its peers)",
                      id,
                      offset,
@@ -74,18 +69,26 @@ static enum status io_failed(struct recovery *r, uint64_t id, const char *what)
 
 /* ---- the list of segments ------------------------------------------------------------------- */
 
+/* The id in a segment's file name; 0 for any other spelling. */
+static uint64_t id_of_name(const char *name, const char *suffix)
+{
+    uint64_t id = strtoull(name, NULL, 16);
+    char exact[SEGMENT_NAME_BYTES];
+    (void)snprintf(exact, sizeof exact, SEGMENT_NAME_FORMAT "%s", id, suffix);
+    return strcmp(name, exact) == 0 ? id : 0;
+}
+
 static void note_name(void *ctx, const char *name)
 {
     struct recovery *r = ctx;
-    char *end = NULL;
-    uint64_t id = strtoull(name, &end, 16);
-    if ((size_t)(end - name) != SEGMENT_NAME_DIGITS) {
-        return;
-    }
-    if (strcmp(end, SEGMENT_NAME_SUFFIX) == 0) {
+    uint64_t id = id_of_name(name, "");
+    if (id > 0) {
         r->ids = mem_realloc(r->ids, (r->id_count + 1) * sizeof r->ids[0]);
         r->ids[r->id_count++] = id;
-    } else if (strcmp(end, SEGMENT_NAME_SUFFIX LOG_NEW_SUFFIX) == 0) {
+        return;
+    }
+    id = id_of_name(name, LOG_NEW_SUFFIX);
+    if (id > 0) {
         char path[LOG_PATH_BYTES];
         log_segment_path(path, r->dir, id, LOG_NEW_SUFFIX);
         if (env_file_remove(r->env, path) != STATUS_OK) {
@@ -471,13 +474,14 @@ enum status log_recover(struct env *env,
     };
     struct log_tail tail = {.is_empty = true};
     enum status s = list_segments(&r);
+    /* Before anything is written: a seal must find its successor's name durable (LOG-8, LOG-10). */
+    if (s == STATUS_OK && env_dir_sync(env, dir) != STATUS_OK) {
+        s = error_set(error, STATUS_IO, "%s: sync failed", dir);
+    }
     if (s == STATUS_OK && r.id_count > 0) {
         s = recover_segments(&r, &tail);
     }
     mem_free(r.ids);
-    if (s == STATUS_OK && env_dir_sync(env, dir) != STATUS_OK) {
-        s = error_set(error, STATUS_IO, "%s: sync failed", dir);
-    }
     if (s == STATUS_OK) {
         *out_tail = tail;
     }
