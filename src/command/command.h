@@ -135,6 +135,7 @@ size_t command_count(void);
 size_t command_key_count(const struct command *command, size_t arg_count);
 size_t command_key_at(const struct command *command, size_t arg_count, size_t i);
 
+bool command_arity_fits(const struct command *command, size_t arg_count);
 /* As Redis shows it: exact, or minus the minimum. */
 int command_arity(const struct command *command);
 

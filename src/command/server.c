@@ -336,8 +336,7 @@ static enum command_result command_getkeys_run(struct command_call *call)
         problem = "ERR Invalid command specified";
     } else if (c->keys.first == 0) {
         problem = "ERR The command has no key arguments";
-    } else if (arg_count < (size_t)c->arity_min ||
-               (c->arity_max >= 0 && arg_count > (size_t)c->arity_max)) {
+    } else if (!command_arity_fits(c, arg_count)) {
         problem = "ERR Invalid number of arguments specified for command";
     }
     if (problem != NULL) {

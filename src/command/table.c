@@ -105,7 +105,7 @@ static void unknown_subcommand(const struct command *c, struct bytes name, struc
                       upper);
 }
 
-static bool arity_fits(const struct command *c, size_t arg_count)
+bool command_arity_fits(const struct command *c, size_t arg_count)
 {
     return arg_count >= (size_t)c->arity_min &&
            (c->arity_max < 0 || arg_count <= (size_t)c->arity_max);
@@ -142,7 +142,7 @@ const struct command *command_resolve(const struct bytes *args, size_t arg_count
         unknown_subcommand(c, args[1], reply);
         return NULL;
     }
-    if (!arity_fits(c, arg_count) || c->handler == NULL) {
+    if (!command_arity_fits(c, arg_count) || c->handler == NULL) {
         resp_write_errorf(reply,
                           "ERR wrong number of arguments for '%s%s%s' command",
                           c->container != NULL ? c->container : "",

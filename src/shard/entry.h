@@ -62,5 +62,10 @@ MUST_CHECK enum status entry_read(struct bytes entry, struct entry_reader *out_r
 MUST_CHECK enum status entry_next(struct entry_reader *r, struct entry_command *out_command);
 /* Borrowed from the entry. */
 MUST_CHECK enum status entry_next_arg(struct entry_reader *r, struct bytes *out_arg);
+/* True behind the last byte. */
+static inline bool entry_is_read(const struct entry_reader *r)
+{
+    return r->at == r->end;
+}
 
 #endif

@@ -312,12 +312,31 @@ static struct shard_request *take_waiting(struct shard *s, const struct request_
     return r;
 }
 
+/* What the gateway checked before it proposed; an entry comes from a disk, and soon from peers. */
+static enum status check_command(const struct command *command,
+                                 const struct entry_command *c,
+                                 const struct bytes *args)
+{
+    size_t arg_count = (size_t)c->arg_count + 1;
+    if (c->database >= LIMIT_DATABASES || c->resp < 2 || c->resp > 3 ||
+        !command_arity_fits(command, arg_count) ||
+        command_key_count(command, arg_count) > LIMIT_COMMAND_KEYS) {
+        return STATUS_CORRUPT;
+    }
+    for (size_t i = 0; i < command_key_count(command, arg_count); i++) {
+        if (args[command_key_at(command, arg_count, i)].size > LIMIT_KEY_BYTES) {
+            return STATUS_CORRUPT;
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status read_args(struct shard *s,
                              struct entry_reader *reader,
                              const struct command *command,
-                             uint32_t count)
+                             const struct entry_command *c)
 {
-    size_t needed = (size_t)count + 1;
+    size_t needed = (size_t)c->arg_count + 1;
     if (needed > s->args_capacity) {
         s->args = mem_realloc(s->args, needed * sizeof s->args[0]);
         s->args_capacity = needed;
@@ -329,7 +348,7 @@ static enum status read_args(struct shard *s,
             return status;
         }
     }
-    return STATUS_OK;
+    return check_command(command, c, s->args);
 }
 
 static void run_write(struct shard *s,
@@ -369,7 +388,7 @@ static enum status apply_command(struct shard *s,
     if (command == NULL || c.semantics > command->semantics) {
         return STATUS_UNSUPPORTED;
     }
-    status = read_args(s, reader, command, c.arg_count);
+    status = read_args(s, reader, command, &c);
     if (status != STATUS_OK) {
         return status;
     }
@@ -401,6 +420,9 @@ static enum status apply(struct shard *s, uint64_t index, struct bytes entry, st
     }
     for (uint32_t i = 0; i < reader.header.count && status == STATUS_OK; i++) {
         status = apply_command(s, &reader, answered);
+    }
+    if (status == STATUS_OK && !entry_is_read(&reader)) {
+        status = STATUS_CORRUPT;
     }
     s->index_applied = index;
     s->stats->entries_applied++;

@@ -44,6 +44,12 @@ static const struct set_case set_cases[] = {
     {" PX 9 NX", OK, "new", NIL, "old", 0},
     {" EXAT 9223372036854775", SAME(OK), 9223372036854775000u},
     {" PXAT 9223372036854775807", SAME(OK), 9223372036854775807u},
+    /* Twice the same: the last one counts. */
+    {" EX 100 ex 200", SAME(OK), FAKE_NOW_MS + 200000},
+    {" PX 0 PX 7", SAME(OK), FAKE_NOW_MS + 7},
+    {" PXAT 5 PXAT 6", SAME(OK), 6},
+    {" EX 100 EX 0", FAILS(BAD_TIME), 0},
+    {" EX abc EX 1", SAME(OK), FAKE_NOW_MS + 1000},
     /* What may not stand beside each other. */
     {" NX XX", FAILS(SYNTAX), 0},
     {" XX NX", FAILS(SYNTAX), 0},

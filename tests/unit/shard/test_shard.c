@@ -89,7 +89,12 @@ TEST(full_entry_within_a_turn)
         (void)snprintf(text, sizeof text, "SET k%u v", i);
         ask(&w, &a[i], 0, text);
         /* The rest of the entry is taken by somebody else. */
-        struct entry_command filler = {.id = COMMAND_ID_SET, .semantics = 1, .arg_count = 2};
+        struct entry_command filler = {
+            .id = COMMAND_ID_SET,
+            .semantics = 1,
+            .resp = 2,
+            .arg_count = 2,
+        };
         struct bytes args[] = {bytes_of_text("f"), bytes_of(value, LIMIT_ENTRY_BYTES / 2)};
         entry_append(&w.shard.gathering, &filler, args);
         w.shard.gathering_count++;
@@ -501,4 +506,51 @@ TEST(replay_refuses_what_it_cannot_know)
     world_start(&w, NULL);
     CHECK_EQ(replay(&w, 99, 1, COMMAND_ID_SET), STATUS_UNSUPPORTED); /* a newer meaning */
     world_stop(&w);
+}
+
+/* One SET, bent by the test, as the first entry of a fresh shard. */
+static enum status replay_bent(const struct entry_command *c, const struct bytes *args, size_t more)
+{
+    struct shard_world w;
+    world_start(&w, NULL);
+    struct buf entry;
+    buf_init(&entry, 1 * MIB);
+    entry_start(&entry);
+    entry_append(&entry, c, args);
+    buf_append(&entry, "garbage", more);
+    struct entry_header header = {.count = 1, .stamp_ms = 1, .seed = 1};
+    entry_finish(&entry, &header);
+    struct log_record r = {.group = 1, .kind = LOG_KIND_ENTRY, .term = 1, .index = 1};
+    enum status s = shard_replay(&w.shard, &r, buf_bytes(&entry), &w.error);
+    buf_deinit(&entry);
+    world_stop(&w);
+    return s;
+}
+
+/* Nothing that a gateway would not propose is applied, wherever the entry comes from. */
+TEST(replay_checks_every_command)
+{
+    static const uint8_t long_key[LIMIT_KEY_BYTES + 1] = {'k'};
+    struct bytes args[] = {bytes_of_text("k"), bytes_of_text("v")};
+    struct bytes long_args[] = {bytes_of(long_key, sizeof long_key), bytes_of_text("v")};
+    const struct entry_command good = {
+        .id = COMMAND_ID_SET,
+        .semantics = 1,
+        .resp = 2,
+        .arg_count = 2,
+    };
+    CHECK_EQ(replay_bent(&good, args, 0), STATUS_OK);
+    CHECK_EQ(replay_bent(&good, args, 3), STATUS_CORRUPT);
+    CHECK_EQ(replay_bent(&good, long_args, 0), STATUS_CORRUPT);
+    struct entry_command bent = good;
+    bent.arg_count = 0;
+    CHECK_EQ(replay_bent(&bent, args, 0), STATUS_CORRUPT);
+    bent.arg_count = 1;
+    CHECK_EQ(replay_bent(&bent, args, 0), STATUS_CORRUPT);
+    bent = good;
+    bent.database = LIMIT_DATABASES;
+    CHECK_EQ(replay_bent(&bent, args, 0), STATUS_CORRUPT);
+    bent = good;
+    bent.resp = 4;
+    CHECK_EQ(replay_bent(&bent, args, 0), STATUS_CORRUPT);
 }
