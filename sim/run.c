@@ -56,7 +56,7 @@ static struct workload_options pick_workload_options(struct prng *p)
 {
     struct workload_options o = {0};
     o.clients = (unsigned)prng_between(p, 1, 8);
-    o.keys = (unsigned)prng_between(p, 5, 20);
+    o.keys = (unsigned)prng_between(p, 7, 20);
     o.expiring_keys = (unsigned)prng_between(p, 1, 4);
     o.pipeline_max = (unsigned)prng_between(p, 1, 16);
     o.timeout_us = prng_between(p, 1, 5) * SECOND_US;

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "protocol/resp_reply.h"
 
+#define HOT_OPERATIONS_MAX 120u /* of a key, before the next one is hot */
 #define PENDING_MAX 64u
 #define CHECK_BUDGET 40000000u
 #define RECONNECT_US_MAX (100 * MS_US)
@@ -192,6 +193,24 @@ static enum linear_kind random_kind(struct prng *p, bool is_expiring)
                     : LINEAR_EXISTS;
 }
 
+/*
+ * Two keys are hot, for a while: one key's history must not collect so many unknown outcomes that
+ * the check becomes hopeless.
+ */
+static uint32_t random_key(struct workload *w, struct prng *p)
+{
+    if (!prng_chance(p, 400)) {
+        return (uint32_t)prng_below(p, w->key_count);
+    }
+    uint32_t place = (uint32_t)prng_below(p, 2);
+    uint32_t key = (w->hot_key + place) % w->options.keys;
+    if (w->keys[key].count > HOT_OPERATIONS_MAX * (1 + w->hot_rounds)) {
+        w->hot_key = (w->hot_key + 1) % w->options.keys;
+        w->hot_rounds += w->hot_key == 0 ? 1 : 0;
+    }
+    return key;
+}
+
 static void client_ask_random(struct workload_client *c, struct buf *out)
 {
     struct workload *w = c->workload;
@@ -203,8 +222,7 @@ static void client_ask_random(struct workload_client *c, struct buf *out)
         c->pending[c->pending_count++] = (struct pending){.key = NO_KEY, .number = number};
         return;
     }
-    uint32_t limit = prng_chance(&c->prng, 400) ? 2 : w->key_count; /* the first keys are hot */
-    uint32_t key = (uint32_t)prng_below(&c->prng, limit < w->key_count ? limit : w->key_count);
+    uint32_t key = random_key(w, &c->prng);
     enum linear_kind kind = random_kind(&c->prng, w->keys[key].is_expiring);
     uint64_t px_ms = 0;
     if (kind == LINEAR_SET && w->keys[key].is_expiring) {

@@ -44,6 +44,8 @@ struct workload {
     /* private */
     int64_t value_next;
     uint32_t session_next;
+    uint32_t hot_key; /* and the one after it */
+    uint32_t hot_rounds;
     bool is_draining;
 };
 
