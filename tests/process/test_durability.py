@@ -24,6 +24,7 @@ WATCHDOG_SECONDS = 280
 
 # docs/disk-format.md: where batches begin, and what is needed to walk over them.
 SEGMENT_HEADER = 4096
+SALT_AT = 32
 BATCH_HEADER = 48
 RECORD_HEADER = 40
 BATCH_MAGIC = b"DBat"
@@ -268,8 +269,10 @@ class Segment:
         at, size, count = batch
         yield from range(at, at + BATCH_HEADER)
         at += BATCH_HEADER
+        salt = self.bytes[SALT_AT : SALT_AT + 4]
+        magic = bytes(a ^ b for a, b in zip(RECORD_MAGIC, salt))
         for _ in range(count):
-            check_eq(bytes(self.bytes[at : at + 4]), RECORD_MAGIC, f"record magic at {at}")
+            check_eq(bytes(self.bytes[at : at + 4]), magic, f"record magic at {at}")
             payload = struct.unpack_from("<I", self.bytes, at + 8)[0]
             yield from range(at, at + RECORD_HEADER + payload)
             at += (RECORD_HEADER + payload + 7) & ~7
