@@ -82,6 +82,7 @@ static enum status first_segment(struct log *log)
         .id = 1,
         .batch_first = 1,
         .salt = env_random(log->env),
+        .size = log->options.segment_bytes,
     };
     memcpy(log->segment.node_id, log->options.node_id, LOG_NODE_ID_BYTES);
     enum status s = segment_create(log, 1, &log->file);
@@ -211,6 +212,7 @@ static void plan_rotation(struct log *log)
     log->rotated.id++;
     log->rotated.batch_first = log->batch_next;
     log->rotated.salt = env_random(log->env);
+    log->rotated.size = log->options.segment_bytes;
 }
 
 static void start_write(struct log *log)

@@ -59,6 +59,7 @@ void log_segment_header_encode(const struct log_segment_header *h, uint8_t *out_
     put_u64_le(out_bytes + 24, h->batch_first);
     put_u64_le(out_bytes + 32, h->salt);
     memcpy(out_bytes + 40, h->node_id, LOG_NODE_ID_BYTES);
+    put_u64_le(out_bytes + 56, h->size);
     put_u32_le(out_bytes + SEGMENT_CRC_AT, crc32c(0, out_bytes, SEGMENT_CRC_AT));
 }
 
@@ -75,6 +76,7 @@ enum status log_segment_header_decode(const uint8_t *bytes, struct log_segment_h
         .id = get_u64_le(bytes + 16),
         .batch_first = get_u64_le(bytes + 24),
         .salt = get_u64_le(bytes + 32),
+        .size = get_u64_le(bytes + 56),
     };
     memcpy(out_header->node_id, bytes + 40, LOG_NODE_ID_BYTES);
     return STATUS_OK;

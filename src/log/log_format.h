@@ -35,6 +35,7 @@ struct log_segment_header {
     uint64_t batch_first;
     uint64_t salt;
     uint8_t node_id[LOG_NODE_ID_BYTES];
+    uint64_t size; /* of the file when it was made: a shorter one has lost its end */
 };
 
 /* Where the log stands; the end of the last synced batch in a batch header. */

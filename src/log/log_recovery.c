@@ -167,6 +167,9 @@ static enum status check_header(struct recovery *r, uint64_t id, struct segment 
     if (s != STATUS_OK || seg->header.id != id) {
         return damaged(r, id, 0, "the segment header is damaged");
     }
+    if (seg->size < seg->header.size) {
+        return damaged(r, id, seg->size, "the end of the file is missing");
+    }
     if (memcmp(seg->header.node_id, r->node_id, LOG_NODE_ID_BYTES) != 0) {
         return damaged(r, id, 0, "the segment belongs to another node");
     }

@@ -10,7 +10,7 @@ static const struct log_place place = {.segment = 3, .salt = 0x8877665544332211u
 
 static const char golden_segment[] = "44474f4e474c4f4701000000001000000300000000000000"
                                      "221100000000000011223344556677880001020304050607"
-                                     "08090a0b0c0d0e0f00000000000000000befc3f8";
+                                     "08090a0b0c0d0e0f0080000000000000ffe1ad0d";
 static const char golden_batch[] = "444261741c516f3423110000000000005800000002000000"
                                    "000000000000000003000000000000000020000000000000"
                                    "557056275d0f7a2f05000000010001000100000000000000"
@@ -36,7 +36,12 @@ static void check_hex(const uint8_t *bytes, const char *hex)
 
 static struct log_segment_header header_3(void)
 {
-    struct log_segment_header h = {.id = 3, .batch_first = 0x1122, .salt = place.salt};
+    struct log_segment_header h = {
+        .id = 3,
+        .batch_first = 0x1122,
+        .salt = place.salt,
+        .size = 0x8000,
+    };
     for (uint8_t i = 0; i < LOG_NODE_ID_BYTES; i++) {
         h.node_id[i] = i;
     }
@@ -105,6 +110,7 @@ TEST(segment_header_golden_and_back)
     CHECK_EQ(back.id, 3u);
     CHECK_EQ(back.batch_first, 0x1122u);
     CHECK_EQ(back.salt, place.salt);
+    CHECK_EQ(back.size, 0x8000u);
     CHECK_BYTES(bytes_of(back.node_id, LOG_NODE_ID_BYTES), bytes_of(h.node_id, LOG_NODE_ID_BYTES));
 }
 

@@ -315,3 +315,15 @@ TEST(unknown_kind_of_record)
     open_is_refused(&p.next, STATUS_UNSUPPORTED);
     pair_deinit(&p);
 }
+
+/* A segment has its full length before it has its name: a shorter one has lost batches. */
+TEST(shortened_segment)
+{
+    struct pair p;
+    pair_init(&p);
+    world_batch(&p.left, "one-----");
+    copy_files(&p);
+    world_file(&p.next, SEGMENT_1)->size--;
+    open_is_refused(&p.next, STATUS_CORRUPT);
+    pair_deinit(&p);
+}
