@@ -10,11 +10,11 @@
 #define TERM_SOLE 1u
 #define SCRATCH_BYTES_KEPT 4096u
 
-/* An entry on its way: in the log, not applied yet. */
+/* An entry on its way: finished, soon in the log, not applied yet. */
 struct proposed_entry {
     struct list link;
     uint64_t index;
-    uint64_t batch;
+    uint64_t batch; /* of the log; 0: the log has enough for now, it waits here */
     uint64_t proposed_us;
     struct buf bytes;
 };
@@ -86,6 +86,11 @@ void shard_deinit(struct shard *s)
     mem_free(s->args);
 }
 
+uint64_t shard_memory(const struct shard *s)
+{
+    return s->pending_bytes + log_pending_bytes(s->log);
+}
+
 bool shard_is_busy(const struct shard *s)
 {
     return s->gathering_count > 0 || !list_is_empty(&s->proposed);
@@ -108,6 +113,13 @@ static void propose_gathered(struct shard *s)
     e->index = ++s->index_last;
     e->proposed_us = now_us;
     e->bytes = s->gathering;
+    list_append(&s->proposed, &e->link);
+    s->stats->entries_proposed++;
+    gathering_reset(s);
+}
+
+static void append_to_log(struct shard *s, struct proposed_entry *e)
+{
     struct log_record record = {
         .group = s->options.group,
         .kind = LOG_KIND_ENTRY,
@@ -115,15 +127,25 @@ static void propose_gathered(struct shard *s)
         .index = e->index,
     };
     e->batch = log_append(s->log, &record, buf_bytes(&e->bytes));
-    list_append(&s->proposed, &e->link);
-    s->stats->entries_proposed++;
-    gathering_reset(s);
 }
 
 void shard_flush(struct shard *s)
 {
     if (s->gathering_count > 0) {
         propose_gathered(s);
+    }
+    /* Those that wait are the newest ones: look for the first of them from the end. */
+    struct list *link = &s->proposed;
+    while (link->prev != &s->proposed &&
+           container_of(link->prev, struct proposed_entry, link)->batch == 0) {
+        link = link->prev;
+    }
+    while (link != &s->proposed && log_pending_bytes(s->log) < SHARD_LOG_BYTES_MAX) {
+        append_to_log(s, container_of(link, struct proposed_entry, link));
+        link = link->next;
+    }
+    if (link != &s->proposed) {
+        reached("shard: entry waits for the log");
     }
 }
 
@@ -207,7 +229,7 @@ static bool run_read(struct shard *s, struct shard_request *r, uint64_t wall_ms)
 }
 
 /* A waiting read outlives the input it came in: one block holds the array and the bytes. */
-static void keep_args(struct shard_request *r)
+static void keep_args(struct shard *s, struct shard_request *r)
 {
     size_t size = r->arg_count * sizeof r->args[0];
     for (size_t i = 0; i < r->arg_count; i++) {
@@ -223,30 +245,34 @@ static void keep_args(struct shard_request *r)
         at += r->args[i].size;
     }
     r->kept_args = kept;
+    r->kept_bytes = size;
     r->args = kept;
+    s->pending_bytes += size;
 }
 
 static bool submit_read(struct shard *s, struct shard_request *r)
 {
     r->index = r->stream->last_index;
-    if (r->index <= s->index_applied && run_read(s, r, env_wall_ms(s->env))) {
+    bool is_first = list_is_empty(&r->stream->reads); /* reads keep their order, too */
+    if (is_first && r->index <= s->index_applied && run_read(s, r, env_wall_ms(s->env))) {
         return true;
     }
     s->stats->reads_waited++;
-    keep_args(r);
+    keep_args(s, r);
     list_append(&s->reads, &r->link);
     list_append(&r->stream->reads, &r->stream_link);
     return false;
 }
 
 /* A waiting read that has its answer. */
-static void move_to_answered(struct shard_request *r, struct list *answered)
+static void answer_read(struct shard *s, struct shard_request *r)
 {
     mem_free(r->kept_args);
     r->kept_args = NULL;
+    s->pending_bytes -= r->kept_bytes;
     list_remove(&r->stream_link);
     list_remove(&r->link);
-    list_append(answered, &r->link);
+    r->done(r);
 }
 
 /*
@@ -254,7 +280,7 @@ static void move_to_answered(struct shard_request *r, struct list *answered)
  * (ORD-7): now is their moment. A key that came due only since this entry was stamped still shows:
  * group time says that it is there, and nobody has been told otherwise (ORD-5).
  */
-static void run_reads_before(struct shard *s, const struct shard_request *w, struct list *answered)
+static void run_reads_before(struct shard *s, const struct shard_request *w)
 {
     while (!list_is_empty(&w->stream->reads)) {
         struct shard_request *r =
@@ -265,19 +291,20 @@ static void run_reads_before(struct shard *s, const struct shard_request *w, str
         reached("shard: read between two writes of its connection");
         bool is_done = run_read(s, r, 0);
         ensure(is_done);
-        move_to_answered(r, answered);
+        answer_read(s, r);
     }
 }
 
-static void run_waiting_reads(struct shard *s, struct list *answered)
+static void run_waiting_reads(struct shard *s)
 {
     uint64_t wall_ms = env_wall_ms(s->env);
     struct list *link = s->reads.next;
     while (link != &s->reads) {
         struct shard_request *r = request_of(link);
         link = link->next;
-        if (r->index <= s->index_applied && run_read(s, r, wall_ms)) {
-            move_to_answered(r, answered);
+        bool is_first = r->stream->reads.next == &r->stream_link;
+        if (is_first && r->index <= s->index_applied && run_read(s, r, wall_ms)) {
+            answer_read(s, r);
         }
     }
 }
@@ -374,10 +401,8 @@ static void run_write(struct shard *s,
     ensure(result == COMMAND_DONE || result == COMMAND_ERROR);
 }
 
-/* Applies the next command of an entry; whoever waits for it goes to answered. */
-static enum status apply_command(struct shard *s,
-                                 struct entry_reader *reader,
-                                 struct list *answered)
+/* Applies the next command of an entry and answers who waits for it. */
+static enum status apply_command(struct shard *s, struct entry_reader *reader)
 {
     struct entry_command c;
     enum status status = entry_next(reader, &c);
@@ -394,18 +419,18 @@ static enum status apply_command(struct shard *s,
     }
     struct shard_request *r = take_waiting(s, &c.request);
     if (r != NULL) {
-        run_reads_before(s, r, answered);
+        run_reads_before(s, r);
     }
     struct buf *reply = r != NULL ? r->reply : &s->scratch_reply;
     run_write(s, command, &c, reader->header.seed, reply);
     if (r != NULL) {
-        list_append(answered, &r->link);
+        r->done(r);
     }
     buf_clear(&s->scratch_reply, SCRATCH_BYTES_KEPT);
     return STATUS_OK;
 }
 
-static enum status apply(struct shard *s, uint64_t index, struct bytes entry, struct list *answered)
+static enum status apply(struct shard *s, uint64_t index, struct bytes entry)
 {
     ensure(index == s->index_applied + 1);
     struct entry_reader reader;
@@ -419,7 +444,7 @@ static enum status apply(struct shard *s, uint64_t index, struct bytes entry, st
         reached("shard: stamp behind group time");
     }
     for (uint32_t i = 0; i < reader.header.count && status == STATUS_OK; i++) {
-        status = apply_command(s, &reader, answered);
+        status = apply_command(s, &reader);
     }
     if (status == STATUS_OK && !entry_is_read(&reader)) {
         status = STATUS_CORRUPT;
@@ -429,21 +454,12 @@ static enum status apply(struct shard *s, uint64_t index, struct bytes entry, st
     return status;
 }
 
-static void answer_all(struct list *answered)
-{
-    struct list *link = NULL;
-    while ((link = list_take_first(answered)) != NULL) {
-        struct shard_request *r = request_of(link);
-        r->done(r);
-    }
-}
-
 /* False: the node halted. */
-static bool apply_proposed(struct shard *s, struct proposed_entry *e, struct list *answered)
+static bool apply_proposed(struct shard *s, struct proposed_entry *e)
 {
     uint64_t started_us = env_now_us(s->env);
     stat_stage_add(&s->stats->stage_commit, started_us - e->proposed_us);
-    enum status status = apply(s, e->index, buf_bytes(&e->bytes), answered);
+    enum status status = apply(s, e->index, buf_bytes(&e->bytes));
     stat_stage_add(&s->stats->stage_apply, env_now_us(s->env) - started_us);
     if (status != STATUS_OK) {
         env_halt(s->env,
@@ -458,23 +474,20 @@ static bool apply_proposed(struct shard *s, struct proposed_entry *e, struct lis
 
 void shard_durable(struct shard *s, uint64_t batch)
 {
-    struct list answered;
-    list_init(&answered);
     while (!list_is_empty(&s->proposed)) {
         struct proposed_entry *e = container_of(s->proposed.next, struct proposed_entry, link);
-        if (e->batch > batch) {
+        if (e->batch == 0 || e->batch > batch) {
             break; /* LOG-3: never past what is durable here */
         }
         list_remove(&e->link);
-        bool is_applied = apply_proposed(s, e, &answered);
+        bool is_applied = apply_proposed(s, e);
         s->pending_bytes -= e->bytes.size - ENTRY_HEADER_BYTES;
         entry_destroy(e);
         if (!is_applied) {
             return;
         }
     }
-    run_waiting_reads(s, &answered);
-    answer_all(&answered);
+    run_waiting_reads(s);
 }
 
 enum status shard_replay(struct shard *s,
@@ -491,10 +504,7 @@ enum status shard_replay(struct shard *s,
                          record->term,
                          s->index_applied);
     }
-    struct list nobody;
-    list_init(&nobody);
-    enum status status = apply(s, record->index, payload, &nobody);
-    ensure(list_is_empty(&nobody));
+    enum status status = apply(s, record->index, payload);
     if (status != STATUS_OK) {
         return error_set(error,
                          status,

@@ -34,20 +34,23 @@ struct shard_request {
     uint8_t resp;
     uint8_t database;
     struct request_id id;
-    struct shard_stream *stream; /* until done() */
-    struct buf *reply;           /* the reply is appended to it before done() */
-    void (*done)(struct shard_request *r);
+    struct shard_stream *stream;           /* until done() */
+    struct buf *reply;                     /* the reply is appended to it before done() */
+    void (*done)(struct shard_request *r); /* must not submit: it may come within an entry */
     /* private */
     struct list link;        /* in shard.writes or shard.reads */
     struct list stream_link; /* of a waiting read: in stream->reads */
     uint64_t index;          /* the entry a write is in; the one a read waits for */
     struct bytes *kept_args; /* of a waiting read: one block of memory */
+    size_t kept_bytes;
 };
 
 struct shard_options {
     uint16_t group;
 };
 
+/* Finished entries wait outside the log while it holds this much that is not durable. */
+#define SHARD_LOG_BYTES_MAX (64u * MIB)
 #define SHARD_ENTRY_BYTES_MAX (LIMIT_ENTRY_BYTES + 2u * LIMIT_COMMAND_BYTES)
 
 struct shard {
@@ -108,6 +111,9 @@ void shard_flush(struct shard *s);
 
 /* From the log: everything up to this batch is durable. Applies it and answers. */
 void shard_durable(struct shard *s, uint64_t batch);
+
+/* Memory that commands hold here and in the log. */
+uint64_t shard_memory(const struct shard *s);
 
 /* Proposed, but not applied yet: commands that would get no answer if the node stopped now. */
 bool shard_is_busy(const struct shard *s);

@@ -554,3 +554,65 @@ TEST(replay_checks_every_command)
     bent.resp = 4;
     CHECK_EQ(replay_bent(&bent, args, 0), STATUS_CORRUPT);
 }
+
+/* ORD-7, also between reads: one that waits for an expiry holds back those behind it. */
+TEST(reads_of_one_connection_keep_their_order)
+{
+    struct shard_world w;
+    struct ask flag;
+    struct ask data;
+    struct ask new_data;
+    struct ask new_flag;
+    world_start(&w, NULL);
+    check_command(&w, "SET flag old PX 100", OK);
+    fake_env_advance(&w.env, 150);
+    ask(&w, &flag, 0, "GET flag"); /* due: waits */
+    ask(&w, &data, 0, "GET data");
+    ask(&w, &new_data, 1, "SET data 1");
+    ask(&w, &new_flag, 1, "SET flag 1");
+    world_settle(&w);
+    check_reply(&new_data, OK);
+    check_reply(&new_flag, OK);
+    check_reply(&flag, "$1\r\n1\r\n"); /* the new flag, */
+    check_reply(&data, "$1\r\n1\r\n"); /* so the data written before it */
+    world_stop(&w);
+}
+
+/* The log is given a bounded part of what waits; the rest follows in order. */
+TEST(entries_wait_for_the_log)
+{
+    enum {
+        COUNT = 9,
+        BYTES = 12 * 1024 * 1024
+    };
+    struct shard_world w;
+    struct ask a[COUNT];
+    char text[TEXT_BYTES];
+    world_start(&w, NULL);
+    uint8_t *value = mem_alloc_zero(BYTES);
+    for (unsigned i = 0; i < COUNT; i++) {
+        (void)snprintf(text, sizeof text, "SET k%u v", i);
+        ask(&w, &a[i], 0, text);
+        struct entry_command filler = {
+            .id = COMMAND_ID_SET,
+            .semantics = 1,
+            .resp = 2,
+            .arg_count = 2,
+        };
+        struct bytes args[] = {bytes_of_text("f"), bytes_of(value, BYTES)};
+        entry_append(&w.shard.gathering, &filler, args);
+        w.shard.gathering_count++;
+        w.shard.pending_bytes += entry_command_size(args, 2);
+    }
+    mem_free(value);
+    shard_flush(&w.shard);
+    CHECK(log_pending_bytes(&w.log) >= SHARD_LOG_BYTES_MAX);
+    CHECK(log_pending_bytes(&w.log) < SHARD_LOG_BYTES_MAX + BYTES + MIB);
+    world_settle(&w);
+    for (unsigned i = 0; i < COUNT; i++) {
+        check_reply(&a[i], OK);
+        CHECK_EQ(a[i].order, i + 1);
+    }
+    CHECK_EQ(w.shard.pending_bytes, 0u);
+    world_stop(&w);
+}
