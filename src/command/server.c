@@ -6,6 +6,8 @@
 #include "command/command.h"
 #include "protocol/resp_writer.h"
 
+#define NAMES_MAX 1024u
+
 static enum command_result command_run(struct command_call *call);
 static enum command_result command_count_run(struct command_call *call);
 static enum command_result command_info_run(struct command_call *call);
@@ -254,8 +256,21 @@ static enum command_result command_count_run(struct command_call *call)
     return COMMAND_DONE;
 }
 
+/* A few bytes of name make a thousand of reply: not without end. */
+static bool too_many_names(struct command_call *call)
+{
+    if (call->arg_count - 2 <= NAMES_MAX) {
+        return false;
+    }
+    resp_write_errorf(call->reply, "ERR more than %u names in one command", NAMES_MAX);
+    return true;
+}
+
 static enum command_result command_info_run(struct command_call *call)
 {
+    if (too_many_names(call)) {
+        return COMMAND_ERROR;
+    }
     if (call->arg_count == 2) {
         resp_write_array(call->reply, command_count());
         command_each(write_command_each, call);
@@ -307,6 +322,9 @@ static void write_doc_each(void *ctx, const struct command *c)
 
 static enum command_result command_docs_run(struct command_call *call)
 {
+    if (too_many_names(call)) {
+        return COMMAND_ERROR;
+    }
     if (call->arg_count == 2) {
         resp_write_map(call->reply, call->resp, command_count());
         command_each(write_doc_each, call);

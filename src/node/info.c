@@ -33,7 +33,7 @@ static void write_clients(struct node *node, struct buf *out)
 
 static void write_memory(struct node *node, struct buf *out)
 {
-    uint64_t held = node->server.memory + node->shard.pending_bytes;
+    uint64_t held = server_memory(&node->server);
     buf_printf(out, "buffer_memory:%" PRIu64 "\r\n", held);
     buf_printf(out, "buffer_memory_max:%" PRIu64 "\r\n", node->server.options.buffer_memory);
     buf_printf(out, "maxmemory_policy:noeviction\r\n");

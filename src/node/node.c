@@ -36,7 +36,7 @@ static void on_log_closed(void *owner)
 static void go_on_stopping(struct node *node)
 {
     if (node->state == NODE_STATE_DRAINING && !shard_is_busy(&node->shard) &&
-        !store_is_busy(&node->store)) {
+        !store_is_busy(&node->store) && server_is_stopped(&node->server)) {
         move(node, NODE_STATE_CLOSING);
         server_close_all(&node->server);
         log_close(&node->log, on_log_closed);
@@ -178,7 +178,12 @@ static enum status replay(void *ctx,
     if (record->group != GROUP_SOLE) {
         return error_set(error, STATUS_CORRUPT, "group %u is unknown", (unsigned)record->group);
     }
-    return shard_replay(&node->shard, record, payload, error);
+    enum status s = shard_replay(&node->shard, record, payload, error);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    s = store_flush_now(&node->store);
+    return s == STATUS_OK ? s : error_set(error, s, "the store could not be written");
 }
 
 static enum status open_log(struct node *node, struct error *error)

@@ -8,6 +8,9 @@
 
 /* Sessions are not read again before memory has fallen this far below the budget (in eighths). */
 #define RESUME_EIGHTHS 7u
+/* How often a famine is looked at, and which part of the budget must have come back since. */
+#define FAMINE_MS 1000u
+#define FAMINE_PARTS 16u
 
 static struct session *session_of(struct list *link)
 {
@@ -69,6 +72,14 @@ static void again_due(struct env_timer *timer)
     (void)timer;
 }
 
+static void famine_due(struct env_timer *timer);
+
+static void stop_due(struct env_timer *timer)
+{
+    struct server *s = container_of(timer, struct server, stop_timer);
+    s->is_out_of_time = true;
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 void server_init(struct server *s,
@@ -93,6 +104,8 @@ void server_init(struct server *s,
     list_init(&s->dirty);
     list_init(&s->free_requests);
     s->again.cb = again_due;
+    s->famine_timer.cb = famine_due;
+    s->stop_timer.cb = stop_due;
 }
 
 enum status server_start(struct server *s, struct error *error)
@@ -104,6 +117,17 @@ enum status server_start(struct server *s, struct error *error)
 void server_stop(struct server *s)
 {
     s->is_stopping = true;
+    env_timer_start(s->env, &s->stop_timer, SERVER_STOP_LIMIT_MS);
+}
+
+bool server_is_stopped(const struct server *s)
+{
+    list_each(link, &s->sessions) {
+        if (!session_is_answered(session_of(link)) && !s->is_out_of_time) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void server_close_all(struct server *s)
@@ -130,42 +154,36 @@ void server_deinit(struct server *s)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static uint64_t memory_held(const struct server *s)
+uint64_t server_memory(const struct server *s)
 {
-    return s->memory + s->shard->pending_bytes;
+    return s->memory + shard_memory(s->shard);
 }
 
+uint64_t server_memory_max(const struct server *s)
+{
+    return 2 * s->options.buffer_memory;
+}
+
+/* Everybody's socket, and the input that was left lying. */
 static void pause_or_resume_all(struct server *s)
 {
     list_each(link, &s->sessions) {
-        session_pause_or_resume(session_of(link));
-    }
-}
-
-static bool is_something_under_way(const struct server *s)
-{
-    if (shard_is_busy(s->shard)) {
-        return true;
-    }
-    list_each(link, &s->sessions) {
-        const struct session *session = session_of(link);
-        if (session->is_sending || session->output.size > 0 || session->is_closing) {
-            return true;
+        struct session *session = session_of(link);
+        session_pause_or_resume(session);
+        if (session_has_work(session) && list_is_empty(&session->dirty_link)) {
+            list_append(&s->dirty, &session->dirty_link);
+            env_timer_start(s->env, &s->again, 0);
         }
     }
-    return false;
 }
 
-/*
- * Over budget, and nothing under way will free anything: unfinished commands hold it all. One of
- * them has to go, or no command would ever be taken up again.
- */
 static void close_largest(struct server *s)
 {
     struct session *largest = NULL;
     list_each(link, &s->sessions) {
         struct session *session = session_of(link);
-        if (largest == NULL || session->memory > largest->memory) {
+        if (session->conn != NULL && !session->is_closing &&
+            (largest == NULL || session->memory > largest->memory)) {
             largest = session;
         }
     }
@@ -180,21 +198,37 @@ static void close_largest(struct server *s)
     }
 }
 
+/*
+ * A famine that lasts: unfinished commands and unread replies hold the memory. Unless a good part
+ * of it came back since the last look, whoever holds most has to go, or nothing is ever taken up
+ * again.
+ */
+static void famine_due(struct env_timer *timer)
+{
+    struct server *s = container_of(timer, struct server, famine_timer);
+    if (!s->is_starved) {
+        return;
+    }
+    uint64_t held = server_memory(s);
+    if (held + s->options.buffer_memory / FAMINE_PARTS > s->memory_before) {
+        close_largest(s);
+    }
+    s->memory_before = held;
+    env_timer_start(s->env, timer, FAMINE_MS);
+}
+
 static void mind_memory(struct server *s)
 {
-    uint64_t held = memory_held(s);
-    bool was_starved = s->is_starved;
-    if (held > s->options.buffer_memory) {
+    uint64_t held = server_memory(s);
+    if (held > s->options.buffer_memory && !s->is_starved) {
         reached("server: buffer memory exhausted");
         s->is_starved = true;
-    } else if (held <= s->options.buffer_memory / 8 * RESUME_EIGHTHS) {
-        s->is_starved = false;
-    }
-    if (s->is_starved != was_starved) {
+        s->memory_before = held;
         pause_or_resume_all(s);
-    }
-    if (s->is_starved && !is_something_under_way(s)) {
-        close_largest(s);
+        env_timer_start(s->env, &s->famine_timer, FAMINE_MS);
+    } else if (held <= s->options.buffer_memory / 8 * RESUME_EIGHTHS && s->is_starved) {
+        s->is_starved = false;
+        pause_or_resume_all(s);
     }
 }
 
@@ -218,21 +252,23 @@ void server_resume(struct server *s)
 void server_flush(struct server *s)
 {
     struct list turn;
+    struct list flushed;
     list_init(&turn);
+    list_init(&flushed);
     list_move_all(&turn, &s->dirty);
     struct list *link = NULL;
-    bool has_work = false;
     while ((link = list_take_first(&turn)) != NULL) {
-        struct session *session = dirty_of(link);
-        session_flush(session);
-        session_pause_or_resume(session);
-        if (session_has_work(session)) {
-            list_append(&s->dirty, &session->dirty_link);
-            has_work = true;
-        }
+        session_flush(dirty_of(link));
+        list_append(&flushed, link);
     }
     mind_memory(s);
-    if (has_work) {
-        env_timer_start(s->env, &s->again, 0);
+    /* Only now it is known who may go on. */
+    while ((link = list_take_first(&flushed)) != NULL) {
+        struct session *session = dirty_of(link);
+        session_pause_or_resume(session);
+        if (session_has_work(session)) {
+            list_append(&s->dirty, link);
+            env_timer_start(s->env, &s->again, 0);
+        }
     }
 }

@@ -2,8 +2,8 @@
  * Client connections: reading commands, replies in order, limits. One per node.
  *
  * Memory: what clients make the node hold (input, replies, proposals) is counted against
- * buffer_memory; above it no socket is read, and if nothing is under way that could free some, the
- * connection that holds most is closed.
+ * buffer_memory; above it no socket is read and no command taken up, and while that does not help,
+ * the connection that holds most is closed, one a second.
  */
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
@@ -12,6 +12,8 @@
 #include "command/command.h"
 #include "env/env.h"
 #include "shard/shard.h"
+
+#define SERVER_STOP_LIMIT_MS 5000u
 
 struct server_options {
     const char *listen;     /* "host:port"; borrowed */
@@ -35,7 +37,11 @@ struct server {
     uint64_t session_count;
     uint64_t client_id_last;
     uint64_t sequence_last;
-    uint64_t memory; /* input and replies held by sessions */
+    uint64_t memory;        /* input and replies held by sessions */
+    uint64_t memory_before; /* server_memory() when famine_timer was started */
+    struct env_timer famine_timer;
+    struct env_timer stop_timer;
+    bool is_out_of_time; /* stopping took STOP_LIMIT_MS */
     uint64_t started_us;
     bool is_starved; /* memory is above its budget: no socket is read */
     bool is_stopping;
@@ -56,9 +62,16 @@ void server_resume(struct server *s);
 /* Sends the output of this turn. */
 void server_flush(struct server *s);
 
+/* Memory that clients make us hold now, and the limit above which replies are cut off at once. */
+uint64_t server_memory(const struct server *s);
+uint64_t server_memory_max(const struct server *s);
+
 /* Takes no further input or connection; replies under way still go out. */
 void server_stop(struct server *s);
-/* After server_stop, once nothing is under way: closes all connections. */
+/* After server_stop: all clients have what they were due, or had SERVER_STOP_LIMIT_MS to take it.
+ */
+bool server_is_stopped(const struct server *s);
+/* After that: closes all connections. */
 void server_close_all(struct server *s);
 
 /* Memory only: also of connections whose env is gone. */

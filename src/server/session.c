@@ -9,6 +9,8 @@
     (64u * KIB) /* what one read() brings at most, beyond an unfinished command */
 #define REPLY_BYTES_KEPT 256u
 #define FREE_REQUESTS_MAX 4096u
+/* What an unanswered command takes beside its bytes: itself and a small reply. */
+#define REQUEST_BYTES (sizeof(struct session_request) + REPLY_BYTES_KEPT)
 
 static void on_read(struct env_conn *conn, struct bytes bytes);
 static void on_ended(struct env_conn *conn);
@@ -42,6 +44,7 @@ void session_accept(struct server *s, struct env_conn *conn, const char *peer)
     list_init(&session->dirty_link);
     list_append(&s->sessions, &session->link);
     s->session_count++;
+    session_pause_or_resume(session);
 }
 
 static struct session_request *request_of(struct list *link)
@@ -90,7 +93,8 @@ static void mark_dirty(struct session *session)
 
 static void count_memory(struct session *session)
 {
-    uint64_t now = session->input.capacity + session->output.capacity + session->reply_bytes;
+    uint64_t now = session->input.capacity + session->output.capacity + session->reply_bytes +
+                   session->sending_bytes + session->request_count * REQUEST_BYTES;
     session->server->memory += now - session->memory;
     session->memory = now;
 }
@@ -157,6 +161,28 @@ static void move_replies(struct session *session)
     }
 }
 
+/*
+ * More replies than a client may have us hold. What is complete still goes out, the next reply says
+ * that the outcome is not told, and the connection ends (DUP-7).
+ */
+static void cut(struct session *session)
+{
+    reached("server: output overflow");
+    session->server->stats->output_overflows++;
+    session->is_cut = true;
+    session->client.must_close = true;
+    list_each(link, &session->requests) {
+        struct session_request *r = request_of(link);
+        session->reply_bytes -= r->is_done ? r->reply.size : 0;
+        buf_clear(&r->reply, 0);
+    }
+    resp_write_errorf(&session->output,
+                      "%s the replies that wait are larger than %u bytes; this command and those "
+                      "behind it may have been executed",
+                      status_prefix(STATUS_OUTCOME_UNKNOWN),
+                      LIMIT_OUTPUT_BYTES);
+}
+
 static void finish(struct session_request *r)
 {
     struct session *session = r->session;
@@ -166,16 +192,19 @@ static void finish(struct session_request *r)
     if (r->reply.size > 0 && r->reply.data[0] == '-') {
         s->stats->commands_failed++;
     }
-    if (session->is_closing) {
+    if (session->is_closing || session->is_cut) {
         buf_clear(&r->reply, 0);
     }
     session->reply_bytes += r->reply.size;
     move_replies(session);
-    if (session->output.size + session->reply_bytes > LIMIT_OUTPUT_BYTES && !session->is_closing) {
-        reached("server: output overflow");
-        s->stats->output_overflows++;
-        env_log(s->env, ENV_LEVEL_WARNING, "output overflow client=%s", session->client.peer);
-        session_close(session);
+    count_memory(session);
+    uint64_t held = session->output.size + session->reply_bytes;
+    bool is_too_much = held > LIMIT_OUTPUT_BYTES ||
+                       (held > LIMIT_OUTPUT_PAUSE_BYTES && server_memory(s) > server_memory_max(s));
+    if (is_too_much && !session->is_closing && !session->is_cut &&
+        !list_is_empty(&session->requests)) {
+        cut(session);
+        count_memory(session);
     }
     mark_dirty(session);
 }
@@ -187,7 +216,6 @@ static void on_shard_done(struct shard_request *shard)
     uint64_t now_us = env_now_us(session->server->env);
     stat_stage_add(&session->server->stats->stage_reply, now_us - r->started_us);
     finish(r);
-    count_memory(session);
     destroy_if_unused(session);
 }
 
@@ -250,10 +278,7 @@ static bool is_http(struct bytes name)
 
 static void refuse_http(struct session *session)
 {
-    env_log(session->server->env,
-            ENV_LEVEL_WARNING,
-            "http refused client=%s",
-            session->client.peer);
+    env_log(session->server->env, ENV_LEVEL_DEBUG, "http refused client=%s", session->client.peer);
     session->server->stats->protocol_errors++;
     session_close(session); /* at once, as Redis does: not even earlier replies are for a browser */
 }
@@ -292,19 +317,31 @@ static void refuse_input(struct session *session)
 
 static bool can_take_more(const struct session *session)
 {
-    return !session->client.must_close && !session->is_closing && !session->server->is_stopping &&
-           session->request_count < LIMIT_PIPELINE_COMMANDS &&
-           session->output.size + session->reply_bytes < LIMIT_OUTPUT_PAUSE_BYTES;
+    const struct server *s = session->server;
+    return !session->client.must_close && !session->is_closing && !s->is_stopping &&
+           !s->is_starved && session->request_count < LIMIT_PIPELINE_COMMANDS &&
+           session->output.size + session->reply_bytes < LIMIT_OUTPUT_PAUSE_BYTES &&
+           server_memory(s) <= s->options.buffer_memory;
+}
+
+/* Input that is neither used up nor the beginning of one command. */
+static bool has_unrun_input(const struct session *session)
+{
+    return session->input.size > 0 && !session->is_partial;
 }
 
 bool session_has_work(const struct session *session)
 {
-    return session->input.size > 0 && !session->is_partial && can_take_more(session);
+    return has_unrun_input(session) && can_take_more(session);
 }
 
+/*
+ * The socket is read only when all input has been run, but for an unfinished command: so the input
+ * never grows beyond one command and one read.
+ */
 void session_pause_or_resume(struct session *session)
 {
-    bool must_pause = !can_take_more(session) || session->server->is_starved;
+    bool must_pause = has_unrun_input(session) || !can_take_more(session);
     if (session->conn == NULL || session->is_closing || session->has_ended ||
         must_pause == session->is_paused) {
         return;
@@ -383,6 +420,8 @@ static void on_drained(struct env_conn *conn)
 {
     struct session *session = conn->owner;
     session->is_sending = false;
+    session->sending_bytes = 0;
+    count_memory(session);
     mark_dirty(session);
 }
 
@@ -394,12 +433,20 @@ static void on_closed(struct env_conn *conn)
     destroy_if_unused(session);
 }
 
-/* Everything the client may still expect has been handed to the socket. */
+bool session_is_answered(const struct session *session)
+{
+    bool is_silent = session->conn == NULL || session->is_closing;
+    return is_silent ||
+           (session->request_count == 0 && session->output.size == 0 && !session->is_sending);
+}
+
+/* No reply is to come, and all of them have left. */
 static bool is_finished(const struct session *session)
 {
-    bool is_run = session->input.size == 0 || session->is_partial;
-    bool takes_no_more = session->client.must_close || (session->has_ended && is_run);
-    return takes_no_more && session->request_count == 0 && session->output.size == 0;
+    bool takes_no_more =
+        session->client.must_close || (session->has_ended && !has_unrun_input(session));
+    return takes_no_more && (session->request_count == 0 || session->is_cut) &&
+           session->output.size == 0 && !session->is_sending;
 }
 
 void session_flush(struct session *session)
@@ -408,8 +455,10 @@ void session_flush(struct session *session)
         return;
     }
     if (session->output.size > 0 && !session->is_sending) {
-        session->server->stats->output_bytes += session->output.size;
+        size_t size = session->output.size;
+        session->server->stats->output_bytes += size;
         session->is_sending = !env_conn_write(session->conn, buf_bytes(&session->output));
+        session->sending_bytes = session->is_sending ? size : 0;
         buf_clear(&session->output, BUFFER_BYTES_KEPT);
         count_memory(session);
     }

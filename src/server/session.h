@@ -27,13 +27,15 @@ struct session {
     struct shard_stream stream;
     struct list requests; /* struct session_request, in order of arrival */
     uint64_t request_count;
-    uint64_t reply_bytes; /* in requests that are done, but behind one that is not */
-    uint64_t memory;      /* what of server.memory is ours */
-    bool is_partial;      /* the input ends inside a command: nothing to do before more comes */
-    bool is_paused;       /* the socket is not read */
-    bool is_sending;      /* env_conn_write said false: wait for drained() */
-    bool has_ended;       /* the peer sends no more */
-    bool is_closing;      /* env_conn_close was called */
+    uint64_t reply_bytes;   /* in requests that are done, but behind one that is not */
+    uint64_t sending_bytes; /* taken by env_conn_write and not drained yet, at most */
+    uint64_t memory;        /* what of server.memory is ours */
+    bool is_partial;        /* the input ends inside a command: nothing to do before more comes */
+    bool is_paused;         /* the socket is not read */
+    bool is_sending;        /* env_conn_write said false: wait for drained() */
+    bool is_cut;            /* replies outgrew their limit: the rest of them is dropped */
+    bool has_ended;         /* the peer sends no more */
+    bool is_closing;        /* env_conn_close was called */
 };
 
 void session_accept(struct server *s, struct env_conn *conn, const char *peer);
@@ -44,6 +46,8 @@ void session_destroy(struct session *session);
 void session_take_input(struct session *session);
 /* True: the input holds something that session_take_input could run now. */
 bool session_has_work(const struct session *session);
+/* True: the client has got, or can get without us, everything that it was due. */
+bool session_is_answered(const struct session *session);
 /* Stops or goes on reading the socket, as the session's and the server's limits say. */
 void session_pause_or_resume(struct session *session);
 /* Sends output; closes the connection if nothing more is to come. */
