@@ -112,17 +112,38 @@ enum status store_seek(struct store *s, struct bytes from, struct omap_item *out
     return status;
 }
 
-void store_flush(struct store *s)
+/* True if the overlay is large enough, and moved over. */
+static bool start_fold(struct store *s)
 {
     if (s->is_folding || s->active.count < s->options.fold_rows) {
-        return;
+        return false;
     }
     ensure(s->folding.count == 0);
     reached("store: overlay folded");
     s->folding = s->active;
     omap_init(&s->active);
-    s->is_folding = true;
-    env_work_submit(s->env, &s->work);
+    return true;
+}
+
+void store_flush(struct store *s)
+{
+    if (start_fold(s)) {
+        s->is_folding = true;
+        env_work_submit(s->env, &s->work);
+    }
+}
+
+enum status store_flush_now(struct store *s)
+{
+    if (!start_fold(s)) {
+        return STATUS_OK;
+    }
+    enum status status = s->engine->ops->fold(s->engine, &s->folding);
+    if (status == STATUS_OK) {
+        s->engine->ops->folded(s->engine, &s->folding);
+        omap_deinit(&s->folding);
+    }
+    return status;
 }
 
 bool store_is_busy(const struct store *s)

@@ -69,6 +69,8 @@ MUST_CHECK enum status store_seek(struct store *s, struct bytes from, struct oma
 
 /* Starts a fold if the overlay is large enough and none runs. Call at the end of each loop turn. */
 void store_flush(struct store *s);
+/* The same at once, on the caller's thread: at start, while the log is replayed. */
+MUST_CHECK enum status store_flush_now(struct store *s);
 bool store_is_busy(const struct store *s);
 
 #endif
