@@ -298,7 +298,7 @@ static void format_peer(const struct sockaddr_storage *peer, char *out_text, siz
     } else {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)peer;
         (void)uv_ip4_name(v4, host, sizeof host);
-        port = ntohs(v4->sin_port);
+        port = ntohs(v4->sin_port); /* NOLINT(clang-analyzer-core.CallAndMessage): accept4 set it */
         (void)snprintf(out_text, size, "%s:%d", host, port);
     }
 }

@@ -252,7 +252,7 @@ void command_table_check(void)
             }
         }
     }
-    for (uint16_t id = 1; id < COMMAND_ID_COUNT; id++) {
-        ensure(command_by_id(id) != NULL);
+    for (unsigned id = 1; id < COMMAND_ID_COUNT; id++) {
+        ensure(command_by_id((uint16_t)id) != NULL);
     }
 }
