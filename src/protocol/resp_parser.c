@@ -428,3 +428,8 @@ enum resp_parse resp_parser_next(struct resp_parser *p,
     *out_count = p->args_count;
     return RESP_PARSE_COMMAND;
 }
+
+size_t resp_parser_memory(const struct resp_parser *p)
+{
+    return p->args_capacity * sizeof p->args[0] + p->scratch.capacity;
+}

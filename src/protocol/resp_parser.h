@@ -74,4 +74,7 @@ const char *resp_parser_error(const struct resp_parser *p);
  */
 size_t resp_parser_wanted(const struct resp_parser *p);
 
+/* Heap bytes it holds beside the input: up to three times what a request of empty words is long. */
+size_t resp_parser_memory(const struct resp_parser *p);
+
 #endif

@@ -122,8 +122,11 @@ void server_stop(struct server *s)
 
 bool server_is_stopped(const struct server *s)
 {
+    if (s->is_out_of_time) {
+        return true;
+    }
     list_each(link, &s->sessions) {
-        if (!session_is_answered(session_of(link)) && !s->is_out_of_time) {
+        if (!session_is_answered(session_of(link))) {
             return false;
         }
     }
@@ -134,7 +137,6 @@ void server_close_all(struct server *s)
 {
     /* closed() comes later, so no session goes away under this loop. */
     list_each(link, &s->sessions) {
-        session_flush(session_of(link));
         session_close(session_of(link));
     }
 }

@@ -5,8 +5,8 @@
 #include "protocol/resp_writer.h"
 
 #define BUFFER_BYTES_KEPT (16u * KIB)
-#define INPUT_READ_BYTES                                                                           \
-    (64u * KIB) /* what one read() brings at most, beyond an unfinished command */
+/* What one read() brings at most, beyond an unfinished command. */
+#define INPUT_READ_BYTES (64u * KIB)
 #define REPLY_BYTES_KEPT 256u
 #define FREE_REQUESTS_MAX 4096u
 /* What an unanswered command takes beside its bytes: itself and a small reply. */
@@ -38,7 +38,7 @@ void session_accept(struct server *s, struct env_conn *conn, const char *peer)
     session->client.active_us = session->client.created_us;
     resp_parser_init(&session->parser);
     buf_init(&session->input, RESP_REQUEST_BYTES_MAX + INPUT_READ_BYTES);
-    buf_init(&session->output, SIZE_MAX / 2); /* bounded by LIMIT_OUTPUT_BYTES, see add_reply */
+    buf_init(&session->output, SIZE_MAX / 2); /* bounded by LIMIT_OUTPUT_BYTES, see finish */
     shard_stream_init(&session->stream);
     list_init(&session->requests);
     list_init(&session->dirty_link);
@@ -94,7 +94,8 @@ static void mark_dirty(struct session *session)
 static void count_memory(struct session *session)
 {
     uint64_t now = session->input.capacity + session->output.capacity + session->reply_bytes +
-                   session->sending_bytes + session->request_count * REQUEST_BYTES;
+                   session->sending_bytes + session->request_count * REQUEST_BYTES +
+                   resp_parser_memory(&session->parser);
     session->server->memory += now - session->memory;
     session->memory = now;
 }

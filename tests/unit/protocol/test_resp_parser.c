@@ -594,3 +594,29 @@ TEST(damaged_commands_in_pieces)
         buf_deinit(&a.expected);
     }
 }
+
+/* Empty words are short on the wire; what the parser holds for them is told, and counted. */
+TEST(memory_of_many_empty_words)
+{
+    enum {
+        COUNT = 1000
+    };
+    struct resp_parser p;
+    struct buf input;
+    resp_parser_init(&p);
+    buf_init(&input, 64 * KIB);
+    CHECK_EQ(resp_parser_memory(&p), 0u);
+    buf_printf(&input, "*%d\r\n", COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        buf_append_text(&input, "$0\r\n\r\n");
+    }
+    size_t used = 0;
+    size_t count = 0;
+    const struct bytes *args = NULL;
+    CHECK_EQ(resp_parser_next(&p, buf_bytes(&input), &used, &args, &count), RESP_PARSE_COMMAND);
+    CHECK_EQ(count, COUNT);
+    CHECK(resp_parser_memory(&p) >= COUNT * sizeof args[0]);
+    CHECK(resp_parser_memory(&p) <= 2 * COUNT * sizeof args[0]);
+    buf_deinit(&input);
+    resp_parser_deinit(&p);
+}
