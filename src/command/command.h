@@ -127,6 +127,9 @@ const struct command *command_resolve(const struct bytes *args,
                                       size_t arg_count,
                                       struct buf *reply);
 
+/* For handlers: the error is the reply. */
+enum command_result command_fail(struct command_call *call, const char *text);
+
 /* Calls fn for every client command, in table order; subcommands are not visited. */
 void command_each(void (*fn)(void *ctx, const struct command *command), void *ctx);
 size_t command_count(void);
@@ -135,6 +138,16 @@ size_t command_count(void);
 size_t command_key_count(const struct command *command, size_t arg_count);
 size_t command_key_at(const struct command *command, size_t arg_count, size_t i);
 
+/* Our own limits on keys; Redis has none below the size of a value. */
+enum command_keys_verdict {
+    COMMAND_KEYS_FIT,
+    COMMAND_KEYS_TOO_MANY,
+    COMMAND_KEYS_TOO_LONG,
+};
+
+enum command_keys_verdict command_judge_keys(const struct command *command,
+                                             const struct bytes *args,
+                                             size_t arg_count);
 bool command_arity_fits(const struct command *command, size_t arg_count);
 /* As Redis shows it: exact, or minus the minimum. */
 int command_arity(const struct command *command);

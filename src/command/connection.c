@@ -124,12 +124,6 @@ const struct command command_table_connection[] = {
     {.name = NULL},
 };
 
-static enum command_result fail(struct command_call *call, const char *text)
-{
-    resp_write_error(call->reply, text);
-    return COMMAND_ERROR;
-}
-
 static enum command_result ok(struct command_call *call)
 {
     resp_write_simple(call->reply, "OK");
@@ -156,10 +150,10 @@ static enum command_result select_run(struct command_call *call)
 {
     int64_t database = 0;
     if (!bytes_to_i64(call->args[1], &database)) {
-        return fail(call, "ERR value is not an integer or out of range");
+        return command_fail(call, "ERR value is not an integer or out of range");
     }
     if (database < 0 || database >= (int64_t)LIMIT_DATABASES) {
-        return fail(call, "ERR DB index is out of range");
+        return command_fail(call, "ERR DB index is out of range");
     }
     call->client->database = (uint8_t)database;
     return ok(call);
@@ -239,10 +233,10 @@ static enum command_result hello_run(struct command_call *call)
 {
     int64_t version = call->client->resp;
     if (call->arg_count > 1 && !bytes_to_i64(call->args[1], &version)) {
-        return fail(call, "ERR Protocol version is not an integer or out of range");
+        return command_fail(call, "ERR Protocol version is not an integer or out of range");
     }
     if (version < 2 || version > 3) {
-        return fail(call, "NOPROTO unsupported protocol version");
+        return command_fail(call, "NOPROTO unsupported protocol version");
     }
     struct bytes name = {0};
     bool has_name = false;

@@ -238,13 +238,6 @@ static void write_command_each(void *ctx, const struct command *c)
 
 static enum command_result command_run(struct command_call *call)
 {
-    if (call->arg_count > 1) { /* a word that is no subcommand */
-        resp_write_errorf(call->reply,
-                          "ERR unknown subcommand '%.*s'. Try COMMAND HELP.",
-                          (int)(call->args[1].size < 128 ? call->args[1].size : 128),
-                          (const char *)call->args[1].data);
-        return COMMAND_ERROR;
-    }
     resp_write_array(call->reply, command_count());
     command_each(write_command_each, call);
     return COMMAND_DONE;
@@ -358,8 +351,7 @@ static enum command_result command_getkeys_run(struct command_call *call)
         problem = "ERR Invalid number of arguments specified for command";
     }
     if (problem != NULL) {
-        resp_write_error(call->reply, problem);
-        return COMMAND_ERROR;
+        return command_fail(call, problem);
     }
     size_t count = command_key_count(c, arg_count);
     resp_write_array(call->reply, count);
@@ -438,8 +430,7 @@ static enum command_result command_list_run(struct command_call *call)
 {
     struct list_filter filter = {.call = call, .is_counting = true};
     if (!list_parse(call, &filter)) {
-        resp_write_error(call->reply, "ERR syntax error");
-        return COMMAND_ERROR;
+        return command_fail(call, "ERR syntax error");
     }
     struct buf wanted;
     buf_init(&wanted, SIZE_MAX / 2);

@@ -57,12 +57,6 @@ const struct command command_table_string[] = {
     {.name = NULL},
 };
 
-static enum command_result fail(struct command_call *call, const char *text)
-{
-    resp_write_error(call->reply, text);
-    return COMMAND_ERROR;
-}
-
 /* ---- GET ------------------------------------------------------------------------------------- */
 
 static enum command_result get_run(struct command_call *call)
@@ -190,7 +184,7 @@ static enum command_result set_run(struct command_call *call)
 {
     struct set_options o;
     if (!set_parse(call, &o)) {
-        return fail(call, "ERR syntax error");
+        return command_fail(call, "ERR syntax error");
     }
     struct object object = {.type = OBJECT_TYPE_STRING, .value = call->args[2]};
     if (!set_expires_ms(call, &o, &object.expires_ms)) {
@@ -247,10 +241,10 @@ static enum command_result incr_run(struct command_call *call)
     if (s == STATUS_NOT_FOUND) {
         object = (struct object){.type = OBJECT_TYPE_STRING};
     } else if (!bytes_to_i64(object.value, &value)) {
-        return fail(call, "ERR value is not an integer or out of range");
+        return command_fail(call, "ERR value is not an integer or out of range");
     }
     if (value == INT64_MAX) {
-        return fail(call, "ERR increment or decrement would overflow");
+        return command_fail(call, "ERR increment or decrement would overflow");
     }
     value++;
     uint8_t text[INTEGER_TEXT_BYTES];

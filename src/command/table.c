@@ -111,24 +111,38 @@ bool command_arity_fits(const struct command *c, size_t arg_count)
            (c->arity_max < 0 || arg_count <= (size_t)c->arity_max);
 }
 
-/* Our own limits on keys; Redis has none below the size of a value. */
+enum command_keys_verdict command_judge_keys(const struct command *command,
+                                             const struct bytes *args,
+                                             size_t arg_count)
+{
+    size_t count = command_key_count(command, arg_count);
+    if (count > LIMIT_COMMAND_KEYS) {
+        return COMMAND_KEYS_TOO_MANY;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (args[command_key_at(command, arg_count, i)].size > LIMIT_KEY_BYTES) {
+            return COMMAND_KEYS_TOO_LONG;
+        }
+    }
+    return COMMAND_KEYS_FIT;
+}
+
 static bool keys_fit(const struct command *c,
                      const struct bytes *args,
                      size_t arg_count,
                      struct buf *reply)
 {
-    size_t count = command_key_count(c, arg_count);
-    if (count > LIMIT_COMMAND_KEYS) {
+    switch (command_judge_keys(c, args, arg_count)) {
+    case COMMAND_KEYS_FIT:
+        return true;
+    case COMMAND_KEYS_TOO_MANY:
         resp_write_errorf(reply, "ERR more than %u keys in one command", LIMIT_COMMAND_KEYS);
         return false;
+    case COMMAND_KEYS_TOO_LONG:
+        resp_write_errorf(reply, "ERR key is longer than %u bytes", LIMIT_KEY_BYTES);
+        return false;
     }
-    for (size_t i = 0; i < count; i++) {
-        if (args[command_key_at(c, arg_count, i)].size > LIMIT_KEY_BYTES) {
-            resp_write_errorf(reply, "ERR key is longer than %u bytes", LIMIT_KEY_BYTES);
-            return false;
-        }
-    }
-    return true;
+    unreachable("every verdict on keys is handled");
 }
 
 const struct command *command_resolve(const struct bytes *args, size_t arg_count, struct buf *reply)
@@ -138,7 +152,7 @@ const struct command *command_resolve(const struct bytes *args, size_t arg_count
         unknown_command(args, arg_count, reply);
         return NULL;
     }
-    if (c->handler == NULL && arg_count > 1) {
+    if (c->subcommands != NULL && arg_count > 1) {
         unknown_subcommand(c, args[1], reply);
         return NULL;
     }
@@ -151,6 +165,12 @@ const struct command *command_resolve(const struct bytes *args, size_t arg_count
         return NULL;
     }
     return keys_fit(c, args, arg_count, reply) ? c : NULL;
+}
+
+enum command_result command_fail(struct command_call *call, const char *text)
+{
+    resp_write_error(call->reply, text);
+    return COMMAND_ERROR;
 }
 
 /* ---- derived facts --------------------------------------------------------------------------- */

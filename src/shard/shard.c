@@ -345,17 +345,10 @@ static enum status check_command(const struct command *command,
                                  const struct bytes *args)
 {
     size_t arg_count = (size_t)c->arg_count + 1;
-    if (c->database >= LIMIT_DATABASES || c->resp < 2 || c->resp > 3 ||
-        !command_arity_fits(command, arg_count) ||
-        command_key_count(command, arg_count) > LIMIT_COMMAND_KEYS) {
-        return STATUS_CORRUPT;
-    }
-    for (size_t i = 0; i < command_key_count(command, arg_count); i++) {
-        if (args[command_key_at(command, arg_count, i)].size > LIMIT_KEY_BYTES) {
-            return STATUS_CORRUPT;
-        }
-    }
-    return STATUS_OK;
+    bool is_good = c->database < LIMIT_DATABASES && (c->resp == 2 || c->resp == 3) &&
+                   command_arity_fits(command, arg_count) &&
+                   command_judge_keys(command, args, arg_count) == COMMAND_KEYS_FIT;
+    return is_good ? STATUS_OK : STATUS_CORRUPT;
 }
 
 static enum status read_args(struct shard *s,
