@@ -295,6 +295,7 @@ static const struct env_ops ops = {
     .timer_stop = op_timer_stop,
     .work_submit = op_work_submit,
     .listen = uv_net_listen,
+    .connect = uv_net_connect,
     .conn_write = uv_net_write,
     .conn_pause = uv_net_pause,
     .conn_resume = uv_net_resume,

@@ -1,5 +1,5 @@
 /*
- * Listening sockets and accepted connections. Listeners are watched by uv_poll and accepted by
+ * Listening sockets, accepted and own connections. Listeners are watched by uv_poll and accepted by
  * hand: uv_listen retries, closes or spins by itself when files run out, and tells nobody.
  */
 #include <errno.h>
@@ -26,16 +26,31 @@
 #define CLOSE_LIMIT_MS 2000u
 /* A peer that sent nothing for so long after our end of stream has taken note, or never will. */
 #define CLOSE_QUIET_MS 200u
-#define HOST_BYTES 64
+/* From env_connect to connected(), finding the address included. */
+#define CONNECT_LIMIT_MS 3000u
+/* Of the files kept for the node's own: connections it starts when clients took all others. */
+#define CONNECT_RESERVE 64u
+#define HOST_BYTES 256
 #define PEER_BYTES (INET6_ADDRSTRLEN + 16)
+
+/* A name being looked up; outlives the connection, as a look-up cannot be called back. */
+struct lookup {
+    uv_getaddrinfo_t request;
+    struct conn *conn; /* NULL: nobody waits for it any more */
+};
 
 struct conn {
     struct env_conn port; /* first */
     uv_tcp_t tcp;
+    uv_connect_t connect;
+    struct lookup *lookup; /* NULL: none under way */
+    struct env_timer connect_timer;
+    int connect_error; /* what connect_timer reports; 0: that nobody answered in time */
     uv_shutdown_t goodbye;
     struct env_timer close_timer;
     uint64_t close_limit_us; /* when the handle goes, whatever is under way */
     struct list link;
+    bool is_connecting; /* connected() or ended() is owed */
     bool is_paused;
     bool has_output;       /* a uv_write is under way; drained() is owed */
     bool is_ended;         /* no more input: the peer closed, or the socket broke */
@@ -87,12 +102,25 @@ static void on_handle_closed(uv_handle_t *handle)
     mem_free(c);
 }
 
+/* Neither the name service nor the clock has anything to say to it any more. */
+static void end_connecting(struct conn *c)
+{
+    c->is_connecting = false;
+    env_timer_stop(c->port.env, &c->connect_timer);
+    if (c->lookup != NULL) {
+        c->lookup->conn = NULL;
+        (void)uv_cancel((uv_req_t *)&c->lookup->request); /* fails if it runs already */
+        c->lookup = NULL;
+    }
+}
+
 static void close_handle(struct conn *c)
 {
     if (c->is_handle_closed) {
         return;
     }
     c->is_handle_closed = true;
+    end_connecting(c);
     env_timer_stop(c->port.env, &c->close_timer);
     uv_close((uv_handle_t *)&c->tcp, on_handle_closed);
 }
@@ -187,7 +215,7 @@ void uv_net_pause(struct env_conn *port)
     struct conn *c = conn_of(port);
     if (!c->is_paused && !c->is_closing) {
         c->is_paused = true;
-        (void)uv_read_stop((uv_stream_t *)&c->tcp); /* always 0 */
+        (void)uv_read_stop((uv_stream_t *)&c->tcp); /* always 0, also before it connected */
     }
 }
 
@@ -196,7 +224,7 @@ void uv_net_resume(struct env_conn *port)
     struct conn *c = conn_of(port);
     if (c->is_paused && !c->is_closing) {
         c->is_paused = false;
-        if (!c->is_ended) {
+        if (!c->is_ended && !c->is_connecting) {
             start_reading(c);
         }
     }
@@ -224,6 +252,7 @@ bool uv_net_write(struct env_conn *port, struct bytes bytes)
     struct conn *c = conn_of(port);
     uv_stream_t *stream = (uv_stream_t *)&c->tcp;
     ensure(!c->is_closing);
+    ensure(!c->is_connecting);
     ensure(!c->has_output);
     if (c->is_broken || bytes.size == 0) {
         return true;
@@ -265,7 +294,7 @@ void uv_net_close(struct env_conn *port)
         return;
     }
     c->is_closing = true;
-    if (c->is_broken || (c->is_ended && !c->has_output)) {
+    if (c->is_connecting || c->is_broken || (c->is_ended && !c->has_output)) {
         close_handle(c);
         return;
     }
@@ -314,25 +343,36 @@ static void set_option(struct uv_env *env, int fd, int level, int name, int valu
     }
 }
 
-static void accept_conn(struct listener *l, int fd, const struct sockaddr_storage *peer)
+static void set_options(struct uv_env *env, int fd)
 {
-    struct uv_env *env = l->env;
     set_option(env, fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(env, fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(env, fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
     set_option(env, fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
     set_option(env, fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+}
 
+/* Without a socket yet. */
+static struct conn *conn_create(struct uv_env *env)
+{
     struct conn *c = mem_alloc_zero(sizeof *c);
     c->port.env = &env->port;
     c->close_timer.cb = on_close_timer;
     int failed = uv_tcp_init(&env->loop, &c->tcp);
     ensure(failed == 0);
     c->tcp.data = c;
-    failed = uv_tcp_open(&c->tcp, fd);
-    ensure(failed == 0);
     list_append(&env->conns, &c->link);
     env->conn_count++;
+    return c;
+}
+
+static void accept_conn(struct listener *l, int fd, const struct sockaddr_storage *peer)
+{
+    struct uv_env *env = l->env;
+    set_options(env, fd);
+    struct conn *c = conn_create(env);
+    int failed = uv_tcp_open(&c->tcp, fd);
+    ensure(failed == 0);
 
     char text[PEER_BYTES];
     format_peer(peer, text, sizeof text);
@@ -432,34 +472,44 @@ static bool parse_port(const char *text, uint16_t *out_port)
     return true;
 }
 
-/* "host:port" or "[v6]:port"; no name service: it blocks, and it may change its mind. */
-static const char *parse_address(const char *address, struct sockaddr_storage *out_where)
+struct address {
+    char host[HOST_BYTES]; /* without brackets */
+    uint16_t port;
+    bool is_bracketed;
+};
+
+/* Splits "host:port" or "[v6]:port". Returns what is wrong with it, or NULL. */
+static const char *split_address(const char *text, struct address *out_address)
 {
-    const char *colon = strrchr(address, ':');
-    uint16_t port = 0;
-    if (colon == NULL || colon == address) {
+    struct address a = {0};
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text) {
         return "write it as HOST:PORT";
     }
-    if (!parse_port(colon + 1, &port)) {
+    if (!parse_port(colon + 1, &a.port)) {
         return "the port must be a number from 1 to 65535";
     }
-    bool is_bracketed = address[0] == '[' && colon[-1] == ']';
-    const char *begin = address + (is_bracketed ? 1 : 0);
-    size_t size = (size_t)(colon - begin) - (is_bracketed ? 1 : 0);
-    char host[HOST_BYTES];
-    if (size == 0 || size >= sizeof host) {
+    a.is_bracketed = text[0] == '[' && colon[-1] == ']';
+    const char *begin = text + (a.is_bracketed ? 1 : 0);
+    size_t size = (size_t)(colon - begin) - (a.is_bracketed ? 1 : 0);
+    if (size == 0 || size >= sizeof a.host) {
         return "the host must be a numeric address or localhost";
     }
-    memcpy(host, begin, size);
-    host[size] = '\0';
+    memcpy(a.host, begin, size);
+    *out_address = a;
+    return NULL;
+}
 
+/* No name service: it blocks, and it may change its mind. */
+static const char *parse_address(const struct address *a, struct sockaddr_storage *out_where)
+{
     memset(out_where, 0, sizeof *out_where);
-    if (is_bracketed) {
-        int failed = uv_ip6_addr(host, port, (struct sockaddr_in6 *)(void *)out_where);
+    if (a->is_bracketed) {
+        int failed = uv_ip6_addr(a->host, a->port, (struct sockaddr_in6 *)(void *)out_where);
         return failed == 0 ? NULL : "what stands in brackets must be an IPv6 address";
     }
-    const char *numeric = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-    int failed = uv_ip4_addr(numeric, port, (struct sockaddr_in *)(void *)out_where);
+    const char *numeric = strcmp(a->host, "localhost") == 0 ? "127.0.0.1" : a->host;
+    int failed = uv_ip4_addr(numeric, a->port, (struct sockaddr_in *)(void *)out_where);
     return failed == 0 ? NULL
                        : "the host must be a numeric address (IPv6 in brackets) or localhost";
 }
@@ -492,8 +542,12 @@ enum status uv_net_listen(struct env *port,
 {
     struct uv_env *env = uv_env_of(port);
     ensure(listener->accepted != NULL);
+    struct address parts;
     struct sockaddr_storage where;
-    const char *complaint = parse_address(address, &where);
+    const char *complaint = split_address(address, &parts);
+    if (complaint == NULL) {
+        complaint = parse_address(&parts, &where);
+    }
     if (complaint != NULL) {
         return error_set(error, STATUS_INVALID, "listen %s: %s", address, complaint);
     }
@@ -513,6 +567,142 @@ enum status uv_net_listen(struct env *port,
     list_append(&env->listeners, &l->link);
     start_accepting(l);
     return STATUS_OK;
+}
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static void fail_connect(struct conn *c, int error)
+{
+    ensure(c->is_connecting);
+    end_connecting(c);
+    c->is_ended = true;
+    note_broken(c, "connect", error);
+    if (!is_silent(c)) {
+        c->port.events->ended(&c->port);
+    }
+}
+
+static void on_connect_timer(struct env_timer *timer)
+{
+    struct conn *c = container_of(timer, struct conn, connect_timer);
+    fail_connect(c, c->connect_error != 0 ? c->connect_error : UV_ETIMEDOUT);
+}
+
+/* For what goes wrong inside env_connect: its caller hears of it from the loop. */
+static void fail_connect_soon(struct conn *c, int error)
+{
+    c->connect_error = error;
+    env_timer_start(c->port.env, &c->connect_timer, 0);
+}
+
+static void on_connected(uv_connect_t *request, int status)
+{
+    struct conn *c = request->data;
+    if (!c->is_connecting) {
+        return; /* given up meanwhile */
+    }
+    if (status < 0) {
+        fail_connect(c, status);
+        return;
+    }
+    end_connecting(c);
+    int fd = -1;
+    int failed = uv_fileno((uv_handle_t *)&c->tcp, &fd);
+    ensure(failed == 0);
+    set_options(uv_env_of(c->port.env), fd);
+    if (!is_silent(c)) {
+        c->port.events->connected(&c->port);
+    }
+    if (!c->is_closing && !c->is_paused) {
+        start_reading(c);
+    }
+}
+
+static int connect_to(struct conn *c, const struct sockaddr *where)
+{
+    c->connect.data = c;
+    return uv_tcp_connect(&c->connect, &c->tcp, where, on_connected);
+}
+
+/* A name may have many addresses, some of them useless: each attempt tries the next one. */
+static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
+    struct lookup *lookup = container_of(request, struct lookup, request);
+    struct conn *c = lookup->conn;
+    mem_free(lookup);
+    if (c != NULL) {
+        c->lookup = NULL;
+        int failed = status;
+        if (failed == 0) {
+            unsigned count = 0;
+            for (const struct addrinfo *a = found; a != NULL; a = a->ai_next) {
+                count++;
+            }
+            ensure(count > 0);
+            const struct addrinfo *chosen = found;
+            for (unsigned i = uv_env_of(c->port.env)->lookup_count++ % count; i > 0; i--) {
+                chosen = chosen->ai_next;
+            }
+            failed = connect_to(c, chosen->ai_addr);
+        }
+        if (failed != 0) {
+            fail_connect(c, failed);
+        }
+    }
+    uv_freeaddrinfo(found);
+}
+
+static int look_up(struct conn *c, const struct address *where)
+{
+    char port[8];
+    (void)snprintf(port, sizeof port, "%u", where->port);
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct lookup *lookup = mem_alloc_zero(sizeof *lookup);
+    uv_loop_t *loop = &uv_env_of(c->port.env)->loop;
+    int failed = uv_getaddrinfo(loop, &lookup->request, on_looked_up, where->host, port, &hints);
+    if (failed != 0) {
+        mem_free(lookup);
+        return failed;
+    }
+    lookup->conn = c;
+    c->lookup = lookup;
+    return 0;
+}
+
+static int begin_connect(struct conn *c, const char *address)
+{
+    struct uv_env *env = uv_env_of(c->port.env);
+    if (env->conn_count > env->conn_count_max + CONNECT_RESERVE) {
+        return UV_EMFILE;
+    }
+    struct address parts;
+    struct sockaddr_storage where;
+    if (split_address(address, &parts) != NULL) {
+        return UV_EINVAL;
+    }
+    if (parse_address(&parts, &where) == NULL) {
+        return connect_to(c, (const struct sockaddr *)&where);
+    }
+    return parts.is_bracketed ? UV_EINVAL : look_up(c, &parts);
+}
+
+struct env_conn *uv_net_connect(struct env *port,
+                                const char *address,
+                                const struct env_conn_events *events,
+                                void *owner)
+{
+    ensure(events->connected != NULL);
+    struct conn *c = conn_create(uv_env_of(port));
+    c->port.events = events;
+    c->port.owner = owner;
+    c->is_connecting = true;
+    c->connect_timer.cb = on_connect_timer;
+    env_timer_start(port, &c->connect_timer, CONNECT_LIMIT_MS);
+    int failed = begin_connect(c, address);
+    if (failed != 0) {
+        fail_connect_soon(c, failed);
+    }
+    return &c->port;
 }
 
 /* ---- the end of all -------------------------------------------------------------------------- */

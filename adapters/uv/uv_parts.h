@@ -30,6 +30,7 @@ struct uv_env {
     struct list listeners; /* struct listener */
     unsigned conn_count;
     unsigned conn_count_max; /* what the file limit allows, less a reserve for our own files */
+    unsigned lookup_count;   /* names found, to take another of their addresses each time */
     int lock_fd;             /* of dir_lock; -1 if none */
     char read_buffer[UV_READ_BUFFER_BYTES];
 };
@@ -50,6 +51,10 @@ enum status uv_net_listen(struct env *env,
                           const char *address,
                           struct env_listener *listener,
                           struct error *error);
+struct env_conn *uv_net_connect(struct env *env,
+                                const char *address,
+                                const struct env_conn_events *events,
+                                void *owner);
 bool uv_net_write(struct env_conn *conn, struct bytes bytes);
 void uv_net_pause(struct env_conn *conn);
 void uv_net_resume(struct env_conn *conn);

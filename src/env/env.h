@@ -48,15 +48,20 @@ struct env_work {
 
 /* ---- sockets --------------------------------------------------------------------------------- */
 
-/* An accepted byte stream. Belongs to the adapter from accept until closed() was called. */
+/* A byte stream. Belongs to the adapter from accept or connect until closed() was called. */
 struct env_conn {
-    const struct env_conn_events *events; /* set by the accepter, inside accepted() */
+    const struct env_conn_events *events; /* set inside accepted(), or by env_connect */
     void *owner;                          /* the same */
     /* private */
     struct env *env;
 };
 
 struct env_conn_events {
+    /*
+     * Of env_connect only: the peer accepted; write may be called from now on. If it does not, or
+     * nobody listens, ended() comes instead. NULL for accepted connections.
+     */
+    void (*connected)(struct env_conn *conn);
     /* Bytes arrived; borrowed for the call. The callee may close the connection. */
     void (*read)(struct env_conn *conn, struct bytes bytes);
     /* The peer closed or the connection broke: no more read(). Output may still be accepted. */
@@ -105,6 +110,10 @@ struct env_ops {
                           const char *address,
                           struct env_listener *listener,
                           struct error *error);
+    struct env_conn *(*connect)(struct env *env,
+                                const char *address,
+                                const struct env_conn_events *events,
+                                void *owner);
     bool (*conn_write)(struct env_conn *conn, struct bytes bytes);
     void (*conn_pause)(struct env_conn *conn);
     void (*conn_resume)(struct env_conn *conn);
@@ -193,6 +202,20 @@ MUST_CHECK static inline enum status env_listen(struct env *env,
 }
 
 /*
+ * Starts a connection to "host:port"; never fails at once. Exactly one of connected() and ended()
+ * follows, never from inside this call, unless env_conn_close is called first. A name that cannot
+ * be resolved or an address that does not answer (within a bounded time) is an ended(). Also after
+ * ended() the connection must be closed.
+ */
+static inline struct env_conn *env_connect(struct env *env,
+                                           const char *address,
+                                           const struct env_conn_events *events,
+                                           void *owner)
+{
+    return env->ops->connect(env, address, events, owner);
+}
+
+/*
  * Takes all bytes (copying what the socket does not). True: all gone. False: wait for drained()
  * before the next write; what is buffered below is never more than the bytes of one call.
  */
@@ -222,9 +245,10 @@ static inline void env_conn_close(struct env_conn *conn)
 }
 
 /*
- * Files and directories. Blocking: at start, or inside env_work.run. Thread-safe for different
- * files. Any error but NOT_FOUND, EXISTS and BUSY is STATUS_IO. Nothing is durable before file_sync
- * of the file, and no creation, rename or removal before dir_sync of its directory.
+ * Files and directories. Blocking: at start, inside env_work.run, or on the loop as long as the
+ * node serves nobody. Thread-safe for different files. Any error but NOT_FOUND, EXISTS and BUSY is
+ * STATUS_IO. Nothing is durable before file_sync of the file, and no creation, rename or removal
+ * before dir_sync of its directory.
  */
 MUST_CHECK static inline enum status env_dir_create(struct env *env, const char *path)
 {

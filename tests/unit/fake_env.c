@@ -338,9 +338,11 @@ void fake_env_run_all(struct fake_env *f)
 
 static void fake_log(struct env *env, enum env_level level, const char *line)
 {
-    (void)env;
-    (void)level;
-    (void)line;
+    struct fake_env *f = fake_of(env);
+    if (level >= ENV_LEVEL_WARNING) {
+        f->warnings++;
+        (void)snprintf(f->last_warning, sizeof f->last_warning, "%s", line);
+    }
 }
 
 static void fake_halt(struct env *env, const char *reason)
@@ -372,7 +374,6 @@ void fake_env_forget(struct fake_env *f)
     buf_clear(&f->events, SIZE_MAX);
 }
 
-/* Tests of rooms without sockets only. */
 static const struct env_ops fake_ops = {
     .now_us = fake_now_us,
     .wall_ms = fake_wall_ms,
@@ -380,6 +381,12 @@ static const struct env_ops fake_ops = {
     .timer_start = fake_timer_start,
     .timer_stop = fake_timer_stop,
     .work_submit = fake_work_submit,
+    .listen = fake_net_listen,
+    .connect = fake_net_connect,
+    .conn_write = fake_net_write,
+    .conn_pause = fake_net_pause,
+    .conn_resume = fake_net_resume,
+    .conn_close = fake_net_close,
     .dir_create = fake_dir_create,
     .dir_sync = fake_dir_sync,
     .dir_list = fake_dir_list,
@@ -406,6 +413,9 @@ void fake_env_init(struct fake_env *f)
 
 void fake_env_deinit(struct fake_env *f)
 {
+    if (f->net != NULL) {
+        fake_net_drop(f->net, f);
+    }
     while (f->file_count > 0) {
         file_destroy(f, f->files[0]);
     }

@@ -1,7 +1,7 @@
 /*
  * A world for unit tests: files in memory, a clock set by hand, worker jobs that run when the test
- * says so. Every change of a file leaves a line in `events`, so a test can check the order. What a
- * crash does to files is the simulator's business, not this one's.
+ * says so, sockets of a fake_net. Every change of a file leaves a line in `events`, so a test can
+ * check the order. What a crash does to files is the simulator's business, not this one's.
  */
 #ifndef UNIT_FAKE_ENV_H
 #define UNIT_FAKE_ENV_H
@@ -9,6 +9,7 @@
 #include "base/prng.h"
 #include "env/env.h"
 #include "env/timers.h"
+#include "fake_net.h"
 
 #define FAKE_PATH_BYTES 256u
 #define FAKE_FILES_MAX 32u
@@ -39,6 +40,10 @@ struct fake_env {
     uint64_t operations; /* calls that can fail, so far */
     uint64_t fail_at;    /* the number of the call that fails with STATUS_IO; 0: none */
     char halt_reason[FAKE_LINE_BYTES];
+    struct fake_net *net; /* set by the test; NULL: no sockets */
+    bool is_isolated;     /* its connections carry nothing, and do not end */
+    unsigned warnings;    /* log lines of this level or above, so far */
+    char last_warning[FAKE_LINE_BYTES];
 };
 
 void fake_env_init(struct fake_env *f);
