@@ -170,7 +170,8 @@ enum status log_open(struct log *log,
 uint64_t log_append(struct log *log, const struct log_record *record, struct bytes payload)
 {
     ensure(log->closed == NULL);
-    ensure(record->kind == LOG_KIND_ENTRY && record->index > 0);
+    enum status s = log_record_check(record, payload.size);
+    ensure(s == STATUS_OK);
     log_record_append(&log->gathering, record, payload);
     log->gathering_count++;
     log->gathering_flags = 0; /* a mark that was waiting is not needed any more */

@@ -39,6 +39,31 @@ enum record_field {
     RECORD_BATCH = 32,
 };
 
+static const struct log_kind_traits kinds[] = {
+    [LOG_KIND_ENTRY] = {.name = "entry", .may_have_payload = true, .needs_index = true},
+    [LOG_KIND_BARRIER] = {.name = "barrier", .needs_index = true},
+    [LOG_KIND_CHANGE] = {.name = "change", .may_have_payload = true, .needs_index = true},
+    [LOG_KIND_STATE] = {.name = "state"},
+    [LOG_KIND_COMMIT] = {.name = "commit", .needs_index = true},
+};
+
+const struct log_kind_traits *log_kind_find(uint8_t kind)
+{
+    bool is_known = kind < sizeof kinds / sizeof kinds[0] && kinds[kind].name != NULL;
+    return is_known ? &kinds[kind] : NULL;
+}
+
+enum status log_record_check(const struct log_record *r, uint64_t payload_size)
+{
+    const struct log_kind_traits *traits = log_kind_find(r->kind);
+    if (traits == NULL) {
+        return STATUS_UNSUPPORTED;
+    }
+    bool is_good =
+        (traits->may_have_payload || payload_size == 0) && (!traits->needs_index || r->index > 0);
+    return is_good ? STATUS_OK : STATUS_CORRUPT;
+}
+
 static uint32_t seeded(const struct log_place *place, uint64_t offset)
 {
     uint8_t seed[24];

@@ -20,9 +20,13 @@
 #define LOG_RECORD_HEADER_BYTES 40u
 #define LOG_NODE_ID_BYTES 16u
 
-/* Append only: numbers are on disk. */
+/* Append only: numbers are on disk. The table in log_format.c says what each may hold. */
 enum log_kind {
-    LOG_KIND_ENTRY = 1, /* a Raft log entry of a group */
+    LOG_KIND_ENTRY = 1,   /* a Raft log entry of a group, with commands */
+    LOG_KIND_BARRIER = 2, /* the same: first of a new leader */
+    LOG_KIND_CHANGE = 3,  /* the same: a configuration */
+    LOG_KIND_STATE = 4,   /* term and vote of a group; index: the id voted for, 0 none */
+    LOG_KIND_COMMIT = 5,  /* index is known to be committed; term: of the entry there */
 };
 
 enum log_batch_flags {
@@ -65,6 +69,16 @@ struct log_place {
     uint64_t salt;
 };
 
+/* What a kind is called, and what its records must look like. */
+struct log_kind_traits {
+    const char *name;
+    bool may_have_payload;
+    bool needs_index; /* index > 0 */
+};
+
+/* NULL: unknown, written by a newer version. */
+const struct log_kind_traits *log_kind_find(uint8_t kind);
+
 /* Bytes of a record with payload_size bytes, padding included. */
 static inline uint64_t log_record_size(uint64_t payload_size)
 {
@@ -74,6 +88,9 @@ static inline uint64_t log_record_size(uint64_t payload_size)
 void log_segment_header_encode(const struct log_segment_header *h, uint8_t *out_bytes);
 /* MALFORMED: not a valid header. UNSUPPORTED: of a newer version. */
 enum status log_segment_header_decode(const uint8_t *bytes, struct log_segment_header *out_header);
+
+/* UNSUPPORTED: unknown kind. CORRUPT: not what the kind's traits demand; nobody writes that. */
+MUST_CHECK enum status log_record_check(const struct log_record *r, uint64_t payload_size);
 
 /* Appends a record without what depends on its place: magic, CRC and batch number. */
 void log_record_append(struct buf *batch, const struct log_record *r, struct bytes payload);

@@ -204,6 +204,23 @@ static bool batch_is_whole(const struct segment *seg,
     return at == end;
 }
 
+static enum status check_record(struct recovery *r,
+                                uint64_t id,
+                                uint64_t offset,
+                                const struct log_record *record,
+                                struct bytes payload)
+{
+    enum status s = log_record_check(record, payload.size);
+    if (s == STATUS_UNSUPPORTED) {
+        return error_set(r->error,
+                         s,
+                         "segment %016" PRIx64 ": record kind %u is unknown; upgrade this node",
+                         id,
+                         (unsigned)record->kind);
+    }
+    return s == STATUS_OK ? STATUS_OK : damaged(r, id, offset, "a record contradicts its kind");
+}
+
 static enum status replay_batch(struct recovery *r, const struct segment *seg, uint32_t count)
 {
     uint64_t at = seg->end + LOG_BATCH_HEADER_BYTES;
@@ -214,14 +231,10 @@ static enum status replay_batch(struct recovery *r, const struct segment *seg, u
         bool is_valid =
             log_record_decode(seg->bytes, seg->size, at, &seg->place, &number, &record, &payload);
         ensure(is_valid); /* batch_is_whole said so */
-        if (record.kind != LOG_KIND_ENTRY) {
-            return error_set(r->error,
-                             STATUS_UNSUPPORTED,
-                             "segment %016" PRIx64 ": record kind %u is unknown; upgrade this node",
-                             seg->header.id,
-                             (unsigned)record.kind);
+        enum status s = check_record(r, seg->header.id, at, &record, payload);
+        if (s == STATUS_OK) {
+            s = r->replay(r->replay_ctx, &record, payload, r->error);
         }
-        enum status s = r->replay(r->replay_ctx, &record, payload, r->error);
         if (s != STATUS_OK) {
             return s;
         }

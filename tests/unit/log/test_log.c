@@ -129,6 +129,61 @@ TEST(one_batch_in_flight)
     world_deinit(&w);
 }
 
+/* ---- kinds of records ------------------------------------------------------------------------ */
+
+static const struct log_record all_kinds[] = {
+    {.group = 7, .kind = LOG_KIND_STATE, .term = 3, .index = 0},
+    {.group = 7, .kind = LOG_KIND_STATE, .term = 4, .index = 2},
+    {.group = 7, .kind = LOG_KIND_BARRIER, .term = 4, .index = 1},
+    {.group = 7, .kind = LOG_KIND_CHANGE, .term = 4, .index = 2},
+    {.group = UINT16_MAX, .kind = LOG_KIND_ENTRY, .term = 4, .index = 3},
+    {.group = 7, .kind = LOG_KIND_COMMIT, .term = 4, .index = 2},
+    {.group = 7, .kind = LOG_KIND_COMMIT, .term = UINT64_MAX, .index = UINT64_MAX},
+};
+#define KIND_RECORDS (sizeof all_kinds / sizeof all_kinds[0])
+
+static struct bytes payload_of(const struct log_record *r)
+{
+    return bytes_of_text(log_kind_find(r->kind)->may_have_payload ? "payload" : "");
+}
+
+static enum status on_kind(void *ctx,
+                           const struct log_record *record,
+                           struct bytes payload,
+                           struct error *error)
+{
+    size_t *count = ctx;
+    CHECK(*count < KIND_RECORDS);
+    const struct log_record *expected = &all_kinds[(*count)++];
+    CHECK_EQ(record->group, expected->group);
+    CHECK_EQ(record->kind, expected->kind);
+    CHECK_EQ(record->term, expected->term);
+    CHECK_EQ(record->index, expected->index);
+    CHECK_BYTES(payload, payload_of(expected));
+    CHECK_TEXT(error->text, "");
+    return STATUS_OK;
+}
+
+TEST(records_of_all_kinds_come_back)
+{
+    struct log_world w;
+    start(&w);
+    for (size_t i = 0; i < KIND_RECORDS; i++) {
+        CHECK_EQ(log_append(&w.log, &all_kinds[i], payload_of(&all_kinds[i])), i + 1);
+        log_flush(&w.log);
+        fake_env_run_all(&w.env);
+        CHECK_EQ(w.durable_to, i + 1);
+    }
+    world_die(&w);
+    struct log_options options = world_options();
+    size_t count = 0;
+    w.durable_to = 0;
+    w.status = log_open(&w.log, &w.env.base, &options, on_kind, &count, on_durable, &w, &w.error);
+    CHECK_EQ(w.status, STATUS_OK);
+    CHECK_EQ(count, KIND_RECORDS);
+    world_deinit(&w);
+}
+
 /* ---- rotation -------------------------------------------------------------------------------- */
 
 /* LOG-10: the successor has a durable name before the seal, the seal is synced before the batch. */

@@ -20,6 +20,16 @@ static const char golden_batch[] = "444261741c516f342311000000000000580000000200
 static const char golden_mark[] = "4442617467422ba524110000000000000000000000000000"
                                   "010000000000000003000000000000008020000000000000";
 
+static const char golden_kinds[] = "444261740270d76e2311000000000000a800000004000000"
+                                   "000000000000000003000000000000000020000000000000"
+                                   "55705627c71551a400000000010002000200000000000000"
+                                   "080000000000000023110000000000005570562749f26982"
+                                   "030000000100030002000000000000000900000000000000"
+                                   "2311000000000000636667000000000055705627e6bd0a5a"
+                                   "000000000400040018171615141312110500000000000000"
+                                   "2311000000000000557056270d1dc64c0000000004000500"
+                                   "020000000000000028272625242322212311000000000000";
+
 static uint8_t segment[SEGMENT_BYTES];
 
 static void check_hex(const uint8_t *bytes, const char *hex)
@@ -166,6 +176,90 @@ TEST(records_and_back)
     CHECK_EQ(r.term, 0x55u);
     CHECK_EQ(r.index, 0x0102030405060708u);
     CHECK_EQ(payload.size, 0u);
+}
+
+/* ---- kinds of records ------------------------------------------------------------------------ */
+
+static const struct {
+    struct log_record record;
+    const char *payload;
+} others[] = {
+    {{.group = 1, .kind = LOG_KIND_BARRIER, .term = 2, .index = 8}, ""},
+    {{.group = 1, .kind = LOG_KIND_CHANGE, .term = 2, .index = 9}, "cfg"},
+    {{.group = 4, .kind = LOG_KIND_STATE, .term = 0x1112131415161718, .index = 5}, ""},
+    {{.group = 4, .kind = LOG_KIND_COMMIT, .term = 2, .index = 0x2122232425262728}, ""},
+};
+#define OTHER_COUNT (sizeof others / sizeof others[0])
+
+TEST(other_kinds_golden_and_back)
+{
+    struct buf batch;
+    buf_init(&batch, SEGMENT_BYTES);
+    memset(segment, 0, sizeof segment);
+    (void)buf_reserve(&batch, LOG_BATCH_HEADER_BYTES);
+    buf_extend(&batch, LOG_BATCH_HEADER_BYTES);
+    for (size_t i = 0; i < OTHER_COUNT; i++) {
+        log_record_append(&batch, &others[i].record, bytes_of_text(others[i].payload));
+    }
+    struct log_batch_header h = {
+        .number = 0x1123,
+        .size = (uint32_t)(batch.size - LOG_BATCH_HEADER_BYTES),
+        .count = OTHER_COUNT,
+        .synced = {.segment = 3, .offset = BATCH_AT},
+    };
+    log_batch_seal(batch.data, &h, &place, BATCH_AT);
+    memcpy(segment + BATCH_AT, batch.data, batch.size);
+    CHECK_EQ(batch.size, sizeof golden_kinds / 2);
+    check_hex(segment + BATCH_AT, golden_kinds);
+    buf_deinit(&batch);
+
+    uint64_t at = BATCH_AT + LOG_BATCH_HEADER_BYTES;
+    for (size_t i = 0; i < OTHER_COUNT; i++) {
+        uint64_t number = 0;
+        struct log_record r;
+        struct bytes payload;
+        CHECK(log_record_decode(segment, SEGMENT_BYTES, at, &place, &number, &r, &payload));
+        CHECK_EQ(r.group, others[i].record.group);
+        CHECK_EQ(r.kind, others[i].record.kind);
+        CHECK_EQ(r.term, others[i].record.term);
+        CHECK_EQ(r.index, others[i].record.index);
+        CHECK_BYTES(payload, bytes_of_text(others[i].payload));
+        at += log_record_size(payload.size);
+    }
+}
+
+/* Numbers, names and what they may hold: all of it is on disk. */
+TEST(kinds_golden)
+{
+    static const struct {
+        uint8_t kind;
+        const char *name;
+        enum status without_index;
+        enum status with_payload;
+    } golden[] = {
+        {1, "entry", STATUS_CORRUPT, STATUS_OK},
+        {2, "barrier", STATUS_CORRUPT, STATUS_CORRUPT},
+        {3, "change", STATUS_CORRUPT, STATUS_OK},
+        {4, "state", STATUS_OK, STATUS_CORRUPT},
+        {5, "commit", STATUS_CORRUPT, STATUS_CORRUPT},
+    };
+    for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
+        CHECK_TEXT(log_kind_find(golden[i].kind)->name, golden[i].name);
+        struct log_record r = {.kind = golden[i].kind, .term = 1, .index = 1};
+        CHECK_EQ(log_record_check(&r, 0), STATUS_OK);
+        CHECK_EQ(log_record_check(&r, 1), golden[i].with_payload);
+        r.index = 0;
+        CHECK_EQ(log_record_check(&r, 0), golden[i].without_index);
+    }
+}
+
+TEST(unknown_kinds_are_of_a_newer_version)
+{
+    for (unsigned kind = 0; kind <= UINT8_MAX; kind = kind == 0 ? 6 : kind + 1) {
+        struct log_record r = {.kind = (uint8_t)kind, .term = 1, .index = 1};
+        CHECK(log_kind_find((uint8_t)kind) == NULL);
+        CHECK_EQ(log_record_check(&r, 0), STATUS_UNSUPPORTED);
+    }
 }
 
 TEST(record_sizes_are_aligned)
