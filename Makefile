@@ -24,13 +24,13 @@ endef
 	bench fmt lint check clean
 
 help:
-	@echo 'make run                  build, then run one node on 127.0.0.1:$(PORT)'
+	@echo 'make run                  build, then run three nodes on 127.0.0.1:$(PORT) and up'
 	@echo 'make test                 all CI wants, at most 15 minutes; make quick: at most one'
 	@echo 'make sim SEED=n           replay one simulated run, event by event'
 	@echo 'make soak SEEDS=from-to   many simulated runs'
 	@echo 'make mutants              planted defects that some test must catch'
 	@echo 'make fuzz                 five minutes of fuzzing for each parser'
-	@echo 'make bench                figures beside redis-server'
+	@echo 'make bench                figures beside redis-server and etcd'
 	@echo 'make fmt | lint | check   format; style and static analysis; test, lint and fuzz'
 	@echo 'make setup | build | clean'
 
@@ -49,9 +49,7 @@ build-sim: setup
 build-all: build build-check build-sim
 
 run: build
-	@mkdir -p build/run
-	@echo "data in build/run/node1; in another terminal: redis-cli -p $(PORT)"
-	@exec build/dougong server --data build/run/node1 --listen 127.0.0.1:$(PORT)
+	@exec build/dougong local --nodes 3 --data build/run --port $(PORT)
 
 quick: build-all
 	@tools/run-tests quick
@@ -72,6 +70,7 @@ fuzz: build-check
 	@tools/run-tests fuzz --fuzz-seconds 300
 
 bench: build
+	@tools/setup bench
 	@bench/run
 
 fmt: setup

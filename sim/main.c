@@ -95,17 +95,25 @@ static int command_run(const struct arguments *a)
     if (r.is_failed) {
         (void)printf("FAIL seed=%" PRIu64 " %s\n", a->seed, r.failure);
     }
-    (void)printf("%s seed=%" PRIu64 " virtual_s=%" PRIu64 ".%03" PRIu64 " events=%" PRIu64
-                 " ops=%" PRIu64 " unknown=%" PRIu64 " undecided=%" PRIu64 " boots=%" PRIu64,
+    (void)printf("%s seed=%" PRIu64 " plan=%s nodes=%u groups=%" PRIu32 " virtual_s=%" PRIu64
+                 ".%03" PRIu64 " events=%" PRIu64 " ops=%" PRIu64 " refused=%" PRIu64
+                 " unknown=%" PRIu64 " undecided=%" PRIu64 " boots=%" PRIu64
+                 " leader_changes=%" PRIu64 " failover_ms=%" PRIu64,
                  r.is_failed ? "failed" : "ok",
                  a->seed,
+                 plan_name(r.kind),
+                 r.nodes,
+                 r.groups,
                  r.virtual_us / SECOND_US,
                  r.virtual_us % SECOND_US / MS_US,
                  r.events,
                  r.operations,
+                 r.refused,
                  r.unknown,
                  r.undecided,
-                 r.boots);
+                 r.boots,
+                 r.leader_changes,
+                 r.failover_us / MS_US);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         (void)printf(" %s=%" PRIu64, sim_fault_name((enum sim_fault)i), r.fault_count[i]);
     }
@@ -202,11 +210,75 @@ static void print_suite_line(uint64_t seed, const struct run_result *r)
         (void)printf("FAIL seed=%" PRIu64 " %s\n", seed, r->failure);
         return;
     }
-    (void)printf("ok seed=%" PRIu64 " ops=%" PRIu64 " crashes=%" PRIu64 " hash=%016" PRIx64 "\n",
+    (void)printf("ok seed=%" PRIu64 " plan=%s nodes=%u groups=%" PRIu32 " ops=%" PRIu64
+                 " faults=%" PRIu64 " crashes=%" PRIu64 " leader_changes=%" PRIu64
+                 " hash=%016" PRIx64 "\n",
                  seed,
+                 plan_name(r->kind),
+                 r->nodes,
+                 r->groups,
                  r->operations,
+                 r->faults,
                  crashes(r),
+                 r->leader_changes,
                  r->hash);
+}
+
+/* What the runs of several nodes with faults had at least, and all of them together. */
+struct summary {
+    uint64_t runs[PLAN_KIND_COUNT];
+    uint64_t judged; /* runs of several nodes with faults */
+    uint64_t virtual_us_min;
+    uint64_t operations_min;
+    uint64_t faults_min;
+    uint64_t leader_changes_min;
+    uint64_t failover_us_max;
+    uint64_t fault_count[SIM_FAULT_COUNT];
+};
+
+static void keep_least(uint64_t *least, uint64_t value, bool is_first)
+{
+    *least = is_first || value < *least ? value : *least;
+}
+
+static void summary_add(struct summary *s, const struct run_result *r)
+{
+    if (r->is_failed) {
+        return;
+    }
+    s->runs[r->kind]++;
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        s->fault_count[i] += r->fault_count[i];
+    }
+    s->failover_us_max = r->failover_us > s->failover_us_max ? r->failover_us : s->failover_us_max;
+    if (r->nodes > 1 && r->kind != PLAN_CALM) {
+        bool is_first = s->judged++ == 0;
+        keep_least(&s->virtual_us_min, r->virtual_us, is_first);
+        keep_least(&s->operations_min, r->operations, is_first);
+        keep_least(&s->faults_min, r->faults, is_first);
+        keep_least(&s->leader_changes_min, r->leader_changes, is_first);
+    }
+}
+
+static void summary_print(const struct summary *s)
+{
+    (void)printf("runs:");
+    for (unsigned i = 0; i < PLAN_KIND_COUNT; i++) {
+        (void)printf(" %s=%" PRIu64, plan_name((enum plan_kind)i), s->runs[i]);
+    }
+    (void)printf("\nfaults:");
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
+        (void)printf(" %s=%" PRIu64, sim_fault_name((enum sim_fault)i), s->fault_count[i]);
+    }
+    (void)printf("\nleast of %" PRIu64 " runs of several nodes with faults: virtual_s=%" PRIu64
+                 " ops=%" PRIu64 " faults=%" PRIu64 " leader_changes=%" PRIu64
+                 "; longest failover_ms=%" PRIu64 "\n",
+                 s->judged,
+                 s->virtual_us_min / SECOND_US,
+                 s->operations_min,
+                 s->faults_min,
+                 s->leader_changes_min,
+                 s->failover_us_max / MS_US);
 }
 
 /* hash_only: "seed hash" a line, for the comparison of two builds. */
@@ -218,6 +290,7 @@ static int command_suite(const struct arguments *a, bool hash_only)
         return 1;
     }
     static uint64_t totals[MARKS_MAX];
+    struct summary summary = {0};
     uint64_t failed = 0;
     for (uint64_t seed = a->from; seed < a->from + a->count; seed++) {
         if (!run_child(seed, shared)) {
@@ -231,12 +304,14 @@ static int command_suite(const struct arguments *a, bool hash_only)
             (void)printf("%" PRIu64 " %016" PRIx64 "\n", seed, shared->result.hash);
         } else {
             print_suite_line(seed, &shared->result);
+            summary_add(&summary, &shared->result);
         }
     }
     (void)munmap(shared, sizeof *shared);
     if (!hash_only) {
         struct mark_walk walk = {.totals = totals};
         reached_each(mark_print, &walk);
+        summary_print(&summary);
         (void)printf("%" PRIu64 " passed, %" PRIu64 " failed\n", a->count - failed, failed);
     }
     return failed > 0 ? 1 : 0;

@@ -4,188 +4,36 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/limits.h"
+#include "sim/probe.h"
 
-#define FAULTS_US (20 * SECOND_US)
-#define CALM_US SECOND_US /* clients go on after healing */
-#define ANSWER_PATIENCE_US (15 * SECOND_US)
-#define CLOCK_OFFSET_MS_MAX 2000           /* jumps stay within this around the first offset */
+#define CALM_US SECOND_US         /* clients go on after healing */
+#define SETTLE_US (2 * SECOND_US) /* after forming, before "no elections" holds */
+#define SETTLE_GAP_US (20 * MS_US)
+#define FORM_PATIENCE_US (20 * SECOND_US)   /* until all groups have leaders */
+#define EXTENSION_US (60 * SECOND_US)       /* at most, for what a run must have */
+#define FORCE_GAP_US (4 * SECOND_US)        /* between tries to change a leader */
+#define ANSWER_PATIENCE_US (15 * SECOND_US) /* for answers, ends and equal replicas */
+#define REFUSE_PATIENCE_US (15 * SECOND_US)
+#define OPERATIONS_PATIENCE_US (60 * SECOND_US)
 #define EXPIRY_PATIENCE_US (8 * SECOND_US) /* longest time to live, both jumps, and some */
-#define EVENTS_MAX 5000000u
+#define BOOT_GAP_US_MAX (500 * MS_US)
+#define EVENTS_MAX 20000000u
 #define PURPOSE_OPTIONS 1u
-#define PURPOSE_FAULTS 2u
-#define TARGET_US (FAULTS_US + CALM_US)
 
 struct run {
     struct world world;
-    struct sim_env node;
+    struct plan plan;
+    struct sim_network network;
+    struct sim_env nodes[SIM_NODES_MAX];
     struct workload workload;
-    struct prng options_prng;
-    struct prng faults_prng;
-    unsigned weight[SIM_FAULT_COUNT]; /* of the faults that are injected from here */
-    unsigned weight_sum;
-    uint64_t fault_gap_us_max;
-    int64_t clock_offset_ms; /* by jumps so far */
+    struct watch watch;
+    struct faults faults;
+    struct probe probe;
+    struct prng prng;
     struct buf *report;
 };
 
-/* ---- options, from the seed ------------------------------------------------------------------ */
-
-static struct sim_env_options pick_env_options(struct prng *p, bool has_faults)
-{
-    /* One statement each: the order of evaluation must not depend on the compiler. */
-    struct sim_env_options o = {0};
-    o.log_segment_bytes = prng_between(p, 8, 64) * KIB;
-    o.store_fold_rows = prng_between(p, 1, 32);
-    bool is_tight = prng_chance(p, 300);
-    uint64_t tight = prng_between(p, 80, 320) * KIB;
-    o.buffer_memory = is_tight ? tight : 0;
-    o.latency_us_max = prng_between(p, 100, 5000);
-    o.job_delay_us_max = prng_between(p, 100, 5000);
-    o.down_us_max = prng_between(p, 50, 1500) * MS_US;
-    o.deliveries_max = (uint32_t)prng_between(p, 1, 32);
-    o.start_crash_per_mille = has_faults ? (unsigned)prng_below(p, 400) : 0;
-    o.short_write_per_mille = (unsigned)prng_below(p, 300);
-    o.tiny_chunk_per_mille = (unsigned)prng_below(p, 200);
-    o.skew_ppm = (int64_t)prng_below(p, 401) - 200;
-    o.wall_offset_ms = (int64_t)prng_below(p, 7200001) - 3600000;
-    return o;
-}
-
-static struct workload_options pick_workload_options(struct prng *p)
-{
-    struct workload_options o = {0};
-    o.clients = (unsigned)prng_between(p, 1, 8);
-    o.keys = (unsigned)prng_between(p, 7, 20);
-    o.expiring_keys = (unsigned)prng_between(p, 1, 4);
-    o.pipeline_max = (unsigned)prng_between(p, 1, 16);
-    o.timeout_us = prng_between(p, 1, 5) * SECOND_US;
-    uint64_t commands = prng_between(p, 1500, 4000);
-    uint64_t batches = commands * 2 / (1 + o.pipeline_max);
-    o.think_us_max = TARGET_US * 2 * o.clients / batches;
-    return o;
-}
-
-/* Kinds are left out at random, so that rare combinations of the others get their turn. */
-static void pick_faults(struct run *r)
-{
-    static const struct {
-        enum sim_fault fault;
-        unsigned weight;
-        bool is_always_on;
-    } faults[] = {
-        {SIM_FAULT_KILL, 5, true},
-        {SIM_FAULT_POWER_LOSS, 8, true},
-        {SIM_FAULT_IO_ERROR, 2, false},
-        {SIM_FAULT_CLEAN_STOP, 2, false},
-        {SIM_FAULT_SLOW_DISK, 2, false},
-        {SIM_FAULT_PAUSE, 1, false},
-        {SIM_FAULT_BREAK, 6, false},
-        {SIM_FAULT_CLOG, 2, false},
-        {SIM_FAULT_CLOCK_JUMP, 3, false},
-    };
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-        bool is_on = prng_chance(&r->options_prng, 700);
-        if (is_on || faults[i].is_always_on) {
-            r->weight[faults[i].fault] = faults[i].weight;
-            r->weight_sum += faults[i].weight;
-        }
-    }
-    r->fault_gap_us_max = prng_between(&r->options_prng, 500, 2500) * MS_US;
-}
-
-/* ---- faults ---------------------------------------------------------------------------------- */
-
-static enum sim_fault pick_fault(struct run *r)
-{
-    unsigned at = (unsigned)prng_below(&r->faults_prng, r->weight_sum);
-    unsigned fault = 0;
-    while (at >= r->weight[fault]) {
-        at -= r->weight[fault];
-        fault++;
-    }
-    return (enum sim_fault)fault;
-}
-
-static void inject_crash(struct run *r, enum sim_crash kind)
-{
-    struct prng *p = &r->faults_prng;
-    uint64_t place = prng_below(p, 4);
-    if (place == 0) {
-        sim_env_crash(&r->node, kind);
-    } else if (place == 1) {
-        sim_env_plan_crash(&r->node, kind, prng_between(p, 1, 30));
-    } else {
-        uint64_t operations = prng_between(p, 1, 12);
-        sim_env_plan_crash_in_job(&r->node, kind, operations, place == 3);
-    }
-}
-
-static void inject_clock_jump(struct run *r)
-{
-    int64_t offset_ms =
-        (int64_t)prng_below(&r->faults_prng, 2 * CLOCK_OFFSET_MS_MAX + 1) - CLOCK_OFFSET_MS_MAX;
-    sim_env_clock_jump(&r->node, offset_ms - r->clock_offset_ms);
-    r->clock_offset_ms = offset_ms;
-}
-
-static void inject(struct run *r, enum sim_fault fault)
-{
-    struct sim_env *e = &r->node;
-    struct prng *p = &r->faults_prng;
-    switch (fault) {
-    case SIM_FAULT_KILL:
-        inject_crash(r, SIM_CRASH_KILL);
-        return;
-    case SIM_FAULT_POWER_LOSS:
-        inject_crash(r, SIM_CRASH_POWER_LOSS);
-        return;
-    case SIM_FAULT_IO_ERROR:
-        sim_env_plan_io_error(e, prng_between(p, 1, 10));
-        return;
-    case SIM_FAULT_CLEAN_STOP:
-        sim_env_stop(e);
-        return;
-    case SIM_FAULT_SLOW_DISK:
-        sim_env_slow_disk(e, prng_between(p, 100, 2000) * MS_US);
-        return;
-    case SIM_FAULT_PAUSE:
-        sim_env_pause(e, prng_between(p, 10, 3000) * MS_US);
-        return;
-    case SIM_FAULT_BREAK:
-        (void)sim_env_break_one(e);
-        return;
-    case SIM_FAULT_CLOG:
-        sim_env_clog(e, prng_between(p, 100, 2000) * MS_US);
-        return;
-    case SIM_FAULT_CLOCK_JUMP:
-        inject_clock_jump(r);
-        return;
-    case SIM_FAULT_CRASH_IN_JOB:
-    case SIM_FAULT_CRASH_IN_START:
-    case SIM_FAULT_ROT:
-    case SIM_FAULT_COUNT:
-        break;
-    }
-    unreachable("a fault that is not injected from here");
-}
-
-static void fire_fault(void *owner, void *item, uint64_t tag)
-{
-    struct run *r = owner;
-    (void)item;
-    (void)tag;
-    if (r->world.now_us >= FAULTS_US) {
-        return;
-    }
-    if (r->node.is_up) {
-        inject(r, pick_fault(r));
-    }
-    uint64_t gap_us = prng_between(&r->faults_prng, 10 * MS_US, r->fault_gap_us_max);
-    world_schedule(&r->world, gap_us, fire_fault, r, NULL, 0);
-}
-
-/* ---- phases ---------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static bool is_running(struct run *r)
 {
@@ -202,82 +50,341 @@ static void run_until(struct run *r, uint64_t until_us)
     }
 }
 
-/* Until all clients are finished, or the node is down for good. */
-static void run_until_idle(struct run *r, const char *what)
+static void run_for(struct run *r, uint64_t us)
+{
+    run_until(r, r->world.now_us + us);
+}
+
+typedef bool (*condition_fn)(const struct run *r);
+
+/* False: it did not come true within that time, or the run has failed. */
+static bool run_until_true(struct run *r, condition_fn is_true, uint64_t patience_us)
+{
+    uint64_t until_us = r->world.now_us + patience_us;
+    while (is_running(r) && !is_true(r)) {
+        if (!world_step(&r->world, until_us)) {
+            return false;
+        }
+    }
+    return is_running(r);
+}
+
+/* ---- conditions ------------------------------------------------------------------------------ */
+
+static bool is_cluster(const struct run *r)
+{
+    return r->plan.nodes > 1;
+}
+
+static bool is_formed(const struct run *r)
+{
+    return watch_is_led(&r->watch);
+}
+
+static bool is_idle(const struct run *r)
+{
+    bool is_lost = !is_cluster(r) && r->nodes[0].has_refused;
+    return is_lost || workload_is_idle(&r->workload);
+}
+
+static bool is_all_down(const struct run *r)
+{
+    for (unsigned i = 0; i < r->plan.nodes; i++) {
+        if (r->nodes[i].is_up) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_all_up(const struct run *r)
+{
+    for (unsigned i = 0; i < r->plan.nodes; i++) {
+        if (!r->nodes[i].is_up && !r->nodes[i].has_refused) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_refused(const struct run *r)
+{
+    return r->faults.wiped == NULL || r->faults.wiped->has_refused;
+}
+
+/* Looked at between events that are far apart: it costs. */
+static bool settle(struct run *r)
 {
     uint64_t until_us = r->world.now_us + ANSWER_PATIENCE_US;
-    while (is_running(r) && !workload_is_idle(&r->workload)) {
-        if (r->node.has_refused) {
-            return;
+    while (is_running(r) && r->world.now_us < until_us) {
+        if (watch_is_settled(&r->watch)) {
+            return true;
         }
-        if (!world_step(&r->world, until_us)) {
-            world_fail(&r->world, "clients still wait for answers %s", what);
-        }
+        run_for(r, SETTLE_GAP_US);
+    }
+    return false;
+}
+
+static bool is_probed(const struct run *r)
+{
+    return probe_is_idle(&r->probe);
+}
+
+static bool has_operations(const struct run *r)
+{
+    return !is_cluster(r) || r->workload.operations >= RUN_OPERATIONS_MIN;
+}
+
+static bool has_faults(const struct run *r)
+{
+    return !r->plan.has_faults || faults_count(&r->world) >= RUN_FAULTS_MIN;
+}
+
+static bool has_leader_changes(const struct run *r)
+{
+    return !r->plan.has_faults || r->watch.leader_changes >= RUN_LEADER_CHANGES_MIN;
+}
+
+static bool has_all(const struct run *r)
+{
+    return !is_cluster(r) || (has_operations(r) && has_faults(r) && has_leader_changes(r));
+}
+
+/* ---- phases ---------------------------------------------------------------------------------- */
+
+static void fire_first_boot(void *owner, void *item, uint64_t tag)
+{
+    (void)owner;
+    (void)tag;
+    sim_env_boot(item);
+}
+
+/* Founders start one after the other, within half a second, in any order. */
+static void boot(struct run *r)
+{
+    for (unsigned i = 0; i < r->plan.nodes; i++) {
+        uint64_t delay_us = is_cluster(r) ? prng_below(&r->prng, BOOT_GAP_US_MAX) : 0;
+        world_schedule(&r->world, delay_us, fire_first_boot, r, &r->nodes[i], 0);
+    }
+    if (is_cluster(r)) {
+        watch_start(&r->watch);
     }
 }
 
-static void run_until_down(struct run *r)
+static void form(struct run *r)
 {
-    uint64_t until_us = r->world.now_us + ANSWER_PATIENCE_US;
-    while (is_running(r) && r->node.is_up && world_step(&r->world, until_us)) {
-        /* one event after the other */
+    boot(r);
+    if (r->plan.is_hard_start) {
+        return;
+    }
+    if (!run_until_true(r, is_formed, FORM_PATIENCE_US) && is_running(r)) {
+        watch_print(&r->watch, r->report);
+        world_fail(&r->world, "the cluster was not formed in time");
+    }
+    if (r->plan.kind == PLAN_CALM) {
+        run_for(r, SETTLE_US);
+        watch_fix_terms(&r->watch);
+    }
+}
+
+/* The plan's time; then until the run has all it must have, helping where chance did not. */
+static void work(struct run *r)
+{
+    run_for(r, r->plan.faults_us);
+    uint64_t until_us = r->world.now_us + EXTENSION_US;
+    while (is_running(r) && !has_all(r) && r->world.now_us < until_us) {
+        if (!has_leader_changes(r)) {
+            faults_force_leader_change(&r->faults);
+        }
+        (void)run_until_true(r, has_all, FORCE_GAP_US);
+    }
+}
+
+static void expect(struct run *r,
+                   condition_fn is_true,
+                   uint64_t patience_us,
+                   const char *else_failure)
+{
+    if (!run_until_true(r, is_true, patience_us) && is_running(r)) {
+        watch_print(&r->watch, r->report);
+        world_fail(&r->world, "%s", else_failure);
     }
 }
 
 static void heal(struct run *r)
 {
-    world_trace(&r->world, "healing");
-    sim_env_heal(&r->node);
+    if (r->plan.kind == PLAN_FAILOVER) {
+        probe_stop(&r->probe);
+        expect(r, is_probed, PROBE_LIMIT_US * 4, "a round of the probe did not end");
+    }
+    faults_heal(&r->faults);
     workload_expect_answers(&r->workload);
-    run_until(r, r->world.now_us + CALM_US);
+    run_for(r, CALM_US);
+    expect(r, is_refused, REFUSE_PATIENCE_US, "an emptied node did not refuse to go on");
+    expect(r, has_operations, OPERATIONS_PATIENCE_US, "clients got too few answers");
     workload_drain(&r->workload);
-    run_until_idle(r, "after healing");
-    run_until(r, FAULTS_US + CALM_US + EXPIRY_PATIENCE_US);
+    expect(r, is_idle, ANSWER_PATIENCE_US, "clients still wait for answers after healing");
+    run_for(r, EXPIRY_PATIENCE_US);
 }
 
-static void read_all(struct run *r, const char *what)
+static void check_open_conns(struct run *r)
 {
-    if (!is_running(r)) {
+    for (unsigned i = 0; is_running(r) && i < r->plan.nodes; i++) {
+        if (r->nodes[i].is_up && sim_env_open_conns(&r->nodes[i]) > 0) {
+            world_fail(&r->world, "connections stay open after their clients left");
+        }
+    }
+}
+
+static void read_all(struct run *r, unsigned node, const char *what)
+{
+    if (!is_running(r) || r->nodes[node].has_refused) {
         return;
     }
-    world_trace(&r->world, "reading all keys %s", what);
-    workload_read_all(&r->workload);
-    run_until_idle(r, what);
-    run_until(r, r->world.now_us + SECOND_US);
-    if (is_running(r) && r->node.is_up && sim_env_open_conns(&r->node) > 0) {
-        world_fail(&r->world, "connections stay open after their clients left");
+    world_trace(&r->world, "reading all keys through %s %s", r->nodes[node].name, what);
+    workload_read_all(&r->workload, node);
+    expect(r, is_idle, ANSWER_PATIENCE_US, "the last reader still waits for answers");
+    run_for(r, SECOND_US);
+    check_open_conns(r);
+}
+
+static void read_everywhere(struct run *r, const char *what)
+{
+    for (unsigned i = 0; i < r->plan.nodes; i++) {
+        read_all(r, i, what);
+    }
+}
+
+static void compare(struct run *r)
+{
+    if (is_cluster(r) && !settle(r) && is_running(r)) {
+        watch_print(&r->watch, r->report);
+        world_fail(&r->world, "the replicas do not become equal");
+    }
+}
+
+static void stop_all(struct run *r)
+{
+    r->watch.are_terms_fixed = false;
+    r->workload.options.is_calm = false;
+    for (unsigned i = 0; is_running(r) && i < r->plan.nodes; i++) {
+        sim_env_stop(&r->nodes[i]);
     }
 }
 
 /* A bit of the disk flips while the node is down: it refuses to start, or all is as it was. */
 static void rot(struct run *r)
 {
-    r->node.is_kept_down = true;
-    sim_env_stop(&r->node);
-    run_until_down(r);
+    struct sim_env *e = &r->nodes[0];
+    e->is_kept_down = true;
+    stop_all(r);
+    (void)run_until_true(r, is_all_down, ANSWER_PATIENCE_US);
     if (!is_running(r)) {
         return;
     }
-    sim_env_rot(&r->node, &r->faults_prng);
-    r->node.is_start_allowed_to_fail = true;
-    sim_env_boot(&r->node);
-    if (r->node.is_up) {
-        read_all(r, "after rot");
-    }
+    sim_env_rot(e, &r->prng);
+    e->is_start_allowed_to_fail = true;
+    sim_env_boot(e);
+    read_all(r, 0, "after rot");
 }
 
 static void run_phases(struct run *r)
 {
-    sim_env_boot(&r->node);
+    form(r);
     workload_start(&r->workload);
-    run_until(r, FAULTS_US);
+    if (r->plan.kind == PLAN_FAILOVER && is_running(r)) {
+        probe_start(&r->probe);
+    } else if (r->plan.has_faults) {
+        faults_start(&r->faults);
+    }
+    work(r);
     heal(r);
-    read_all(r, "at the end");
-    sim_env_stop(&r->node);
-    read_all(r, "after a clean restart");
-    if (is_running(r) && prng_chance(&r->options_prng, 500)) {
+    read_everywhere(r, "at the end");
+    compare(r);
+    stop_all(r);
+    run_for(r, SECOND_US);
+    expect(r, is_all_up, ANSWER_PATIENCE_US, "not all nodes are up after a clean stop of all");
+    read_all(r, (unsigned)prng_below(&r->prng, r->plan.nodes), "after a clean restart");
+    compare(r);
+    if (is_running(r) && !is_cluster(r) && prng_chance(&r->prng, 500)) {
         rot(r);
     }
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static void check_minimum(struct run *r)
+{
+    if (!r->world.is_failed && !has_all(r)) {
+        world_fail(&r->world,
+                   "too little happened: %" PRIu64 " operations, %" PRIu64 " faults, %" PRIu64
+                   " changes of leaders",
+                   r->workload.operations,
+                   faults_count(&r->world),
+                   r->watch.leader_changes);
+    }
+}
+
+static void run_init(struct run *r)
+{
+    r->prng = world_prng(&r->world, PURPOSE_OPTIONS);
+    plan_init(&r->plan, &r->prng);
+    const struct plan *plan = &r->plan;
+    world_trace(&r->world,
+                "plan %s nodes=%u groups=%" PRIu32 " clients=%u",
+                plan_name(plan->kind),
+                plan->nodes,
+                plan->env.groups,
+                plan->workload.clients);
+    sim_network_init(&r->network, &r->world, &plan->network);
+    for (unsigned i = 0; i < plan->nodes; i++) {
+        struct sim_env_options options = plan->env;
+        options.skew_ppm = plan->skew_ppm[i];
+        sim_env_init(&r->nodes[i], &r->network, i, &options);
+    }
+    workload_init(&r->workload, &r->network, &plan->workload);
+    watch_init(&r->watch, &r->network);
+    unsigned clients = r->workload.client_count;
+    faults_init(&r->faults, &r->network, &r->watch, clients, &plan->faults);
+    probe_init(&r->probe, &r->network, &r->watch);
+}
+
+static void run_deinit(struct run *r)
+{
+    probe_deinit(&r->probe);
+    watch_deinit(&r->watch);
+    workload_deinit(&r->workload);
+    for (unsigned i = 0; i < r->plan.nodes; i++) {
+        sim_env_deinit(&r->nodes[i]);
+    }
+    sim_network_deinit(&r->network);
+    world_deinit(&r->world);
+}
+
+static struct run_result run_result(const struct run *r)
+{
+    struct run_result result = {
+        .is_failed = r->world.is_failed,
+        .kind = r->plan.kind,
+        .nodes = r->plan.nodes,
+        .groups = r->watch.group_count,
+        .virtual_us = r->world.now_us,
+        .events = r->world.events,
+        .operations = r->workload.operations,
+        .refused = r->workload.refused,
+        .unknown = r->workload.unknown,
+        .undecided = r->workload.history.undecided,
+        .faults = faults_count(&r->world),
+        .leader_changes = r->watch.leader_changes,
+        .failover_us = r->probe.longest_us,
+        .hash = r->world.trace_hash,
+    };
+    for (unsigned i = 0; i < r->plan.nodes; i++) {
+        result.boots += r->nodes[i].boot_count;
+    }
+    memcpy(result.failure, r->world.failure, sizeof result.failure);
+    memcpy(result.fault_count, r->world.fault_count, sizeof result.fault_count);
+    return result;
 }
 
 void run_seed(uint64_t seed,
@@ -287,36 +394,12 @@ void run_seed(uint64_t seed,
 {
     struct run r = {.report = out_report};
     world_init(&r.world, seed, is_trace_printed);
-    r.options_prng = world_prng(&r.world, PURPOSE_OPTIONS);
-    r.faults_prng = world_prng(&r.world, PURPOSE_FAULTS);
-    bool has_faults = prng_below(&r.options_prng, 16) != 0;
-    struct sim_env_options env_options = pick_env_options(&r.options_prng, has_faults);
-    struct workload_options workload_options = pick_workload_options(&r.options_prng);
-    sim_env_init(&r.node, &r.world, 0, &env_options);
-    workload_init(&r.workload, &r.node, &workload_options);
-    pick_faults(&r);
-    if (has_faults) {
-        world_schedule(&r.world, r.fault_gap_us_max, fire_fault, &r, NULL, 0);
-    }
+    run_init(&r);
     run_phases(&r);
+    check_minimum(&r);
     if (!r.world.is_failed) {
         workload_check(&r.workload, out_report);
     }
-
-    struct run_result result = {
-        .is_failed = r.world.is_failed,
-        .virtual_us = r.world.now_us,
-        .events = r.world.events,
-        .operations = r.workload.operations,
-        .unknown = r.workload.unknown,
-        .undecided = r.workload.undecided,
-        .boots = r.node.boot_count,
-        .hash = r.world.trace_hash,
-    };
-    memcpy(result.failure, r.world.failure, sizeof result.failure);
-    memcpy(result.fault_count, r.world.fault_count, sizeof result.fault_count);
-    workload_deinit(&r.workload);
-    sim_env_deinit(&r.node);
-    world_deinit(&r.world);
-    *out_result = result;
+    *out_result = run_result(&r);
+    run_deinit(&r);
 }

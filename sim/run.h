@@ -1,22 +1,34 @@
 /*
- * One simulated run: everything follows from its seed. Options, faults for about twenty virtual
- * seconds, healing, last reads, a clean stop, rot of the disk at rest, and the verdict.
+ * One simulated run: everything follows from its seed. A cluster is formed, clients work, faults
+ * happen for a minute of virtual time, then all is healed, read, compared and judged.
  */
 #ifndef SIM_RUN_H
 #define SIM_RUN_H
 
-#include "sim/workload.h"
+#include "sim/plan.h"
 #include "sim/world.h"
+
+/* What a run with faults of several nodes has at least; else it goes on, and at last it fails. */
+#define RUN_OPERATIONS_MIN 2000u
+#define RUN_FAULTS_MIN 5u
+#define RUN_LEADER_CHANGES_MIN 1u
 
 struct run_result {
     bool is_failed;
     char failure[512];
+    enum plan_kind kind;
+    unsigned nodes;
+    uint32_t groups; /* with the metadata group */
     uint64_t virtual_us;
     uint64_t events;
     uint64_t operations;
+    uint64_t refused;
     uint64_t unknown;
     uint64_t undecided; /* keys */
     uint64_t boots;
+    uint64_t faults;
+    uint64_t leader_changes;
+    uint64_t failover_us; /* PLAN_FAILOVER: the longest */
     uint64_t fault_count[SIM_FAULT_COUNT];
     uint64_t hash;
 };

@@ -21,7 +21,7 @@ enum prng_purpose {
     PURPOSE_COUNT,
 };
 
-static void schedule_next_wake(struct sim_env *e);
+static void refuse(struct sim_env *e);
 static void end_node(struct sim_env *e, enum sim_crash kind);
 
 void sim_env_misuse(struct sim_env *e, const char *what)
@@ -114,7 +114,7 @@ static void schedule_wake(struct sim_env *e, uint64_t at_us)
     }
 }
 
-static void schedule_next_wake(struct sim_env *e)
+void sim_env_wake(struct sim_env *e)
 {
     if (e->inbox_count > 0) {
         schedule_wake(e, e->world->now_us + prng_between(&e->prng, 1, LOOP_DELAY_US_MAX));
@@ -141,7 +141,7 @@ void sim_env_deliver(struct sim_env *e, enum sim_delivery_kind kind, void *item)
         (struct sim_delivery){.kind = (int)kind, .item = item};
     e->inbox_count++;
     if (e->place == SIM_PLACE_OUTSIDE) {
-        schedule_next_wake(e);
+        sim_env_wake(e);
     }
 }
 
@@ -194,6 +194,10 @@ static bool settle(struct sim_env *e)
 {
     if (e->env.is_halted) {
         world_trace(e->world, "%s ends after its halt", e->name);
+        if (e->is_start_allowed_to_fail && !e->disk.has_failed) {
+            refuse(e);
+            return false;
+        }
         /* After an I/O error the process restarts on the same page cache, or the power goes, too.
          */
         bool keeps_cache = !e->disk.has_failed || prng_chance(&e->prng, 500);
@@ -207,7 +211,7 @@ static bool settle(struct sim_env *e)
         end_node(e, prng_chance(&e->prng, 500) ? SIM_CRASH_POWER_LOSS : SIM_CRASH_KILL);
         return false;
     }
-    schedule_next_wake(e);
+    sim_env_wake(e);
     return true;
 }
 
@@ -252,20 +256,29 @@ static void fire_work_done(void *owner, void *item, uint64_t tag)
     }
 }
 
+static uint64_t patience_us(const struct sim_env *e)
+{
+    uint64_t now_us = e->world->now_us;
+    return (e->paused_until_us > now_us ? e->paused_until_us - now_us : 0) + PATIENCE_US;
+}
+
 static void fire_patience_ends(void *owner, void *item, uint64_t tag)
 {
     struct sim_env *e = owner;
-    if (tag == e->boot) {
-        world_fail(e->world, "%s %s", e->name, (const char *)item);
+    if (tag != e->boot) {
+        return;
     }
+    if (e->world->now_us < e->paused_until_us + PATIENCE_US) {
+        world_schedule(e->world, patience_us(e), fire_patience_ends, e, item, tag);
+        return; /* it was paused after it was asked */
+    }
+    world_fail(e->world, "%s %s", e->name, (const char *)item);
 }
 
 static void expect_end(struct sim_env *e, const char *else_failure)
 {
-    uint64_t until_us =
-        e->paused_until_us > e->world->now_us ? e->paused_until_us : e->world->now_us;
     world_schedule(e->world,
-                   until_us - e->world->now_us + PATIENCE_US,
+                   patience_us(e),
                    fire_patience_ends,
                    e,
                    (void *)(uintptr_t)else_failure,
@@ -276,6 +289,11 @@ static void fire_work_run(void *owner, void *item, uint64_t tag)
 {
     struct sim_env *e = owner;
     if (tag != e->boot) {
+        return;
+    }
+    if (e->pauses_jobs && e->world->now_us < e->paused_until_us) {
+        uint64_t left_us = e->paused_until_us - e->world->now_us;
+        world_schedule(e->world, left_us + job_delay_us(e), fire_work_run, e, item, tag);
         return;
     }
     struct env_work *work = item;
@@ -335,6 +353,7 @@ static const struct env_ops sim_ops = {
     .timer_stop = timer_stop,
     .work_submit = work_submit,
     .listen = sim_net_listen,
+    .connect = sim_net_connect,
     .conn_write = sim_net_write,
     .conn_pause = sim_net_pause,
     .conn_resume = sim_net_resume,
@@ -358,13 +377,15 @@ static const struct env_ops sim_ops = {
 /* ---- life of the machine --------------------------------------------------------------------- */
 
 void sim_env_init(struct sim_env *e,
-                  struct world *world,
+                  struct sim_network *network,
                   unsigned index,
                   const struct sim_env_options *options)
 {
+    struct world *world = network->world;
     *e = (struct sim_env){
         .env = {.ops = &sim_ops},
         .world = world,
+        .network = network,
         .options = *options,
         .index = index,
         .wake_at_us = UINT64_MAX,
@@ -373,21 +394,24 @@ void sim_env_init(struct sim_env *e,
     e->prng = world_prng(world, purpose + PURPOSE_DELAYS);
     e->prng_node = world_prng(world, purpose + PURPOSE_NODE);
     timers_init(&e->timers);
-    list_init(&e->conns);
-    (void)snprintf(e->name, sizeof e->name, "n%u", index);
+    (void)snprintf(e->name, sizeof e->name, "n%u", index + 1);
     (void)snprintf(e->dir, sizeof e->dir, "/%s/data", e->name);
-    (void)snprintf(e->listen, sizeof e->listen, "%s:7379", e->name);
+    (void)snprintf(e->root, sizeof e->root, "/%s", e->name);
+    char *client = e->addresses[SIM_PORT_CLIENT];
+    char *peer = e->addresses[SIM_PORT_PEER];
+    (void)snprintf(client, SIM_ADDRESS_BYTES, "%s:7379", e->name);
+    (void)snprintf(peer, SIM_ADDRESS_BYTES, "%s:17379", e->name);
     sim_disk_init(&e->disk, world_prng(world, purpose + PURPOSE_DISK));
-    char root[SIM_NAME_BYTES + 1];
-    (void)snprintf(root, sizeof root, "/%s", e->name);
-    sim_disk_add_root(&e->disk, root);
+    sim_disk_add_root(&e->disk, e->root);
+    ensure(network->machine_count == index);
+    ensure(index < SIM_NODES_MAX);
+    network->machines[network->machine_count++] = e;
 }
 
 void sim_env_deinit(struct sim_env *e)
 {
     e->place = SIM_PLACE_DESTROY;
     node_destroy(e->node);
-    sim_net_deinit(e);
     sim_disk_deinit(&e->disk);
     mem_free(e->inbox);
     *e = (struct sim_env){0};
@@ -417,11 +441,11 @@ static void end_node(struct sim_env *e, enum sim_crash kind)
     node_destroy(e->node);
     e->place = SIM_PLACE_OUTSIDE;
     e->node = NULL;
-    sim_net_crash(e);
+    e->is_powerless = kind == SIM_CRASH_POWER_LOSS;
+    sim_net_crash(e, kind);
     timers_init(&e->timers);
     e->inbox_first = 0;
     e->inbox_count = 0;
-    e->listener = NULL;
     e->deliveries_until_crash = 0;
     e->is_stopping = false;
     e->is_stopped = false;
@@ -432,6 +456,14 @@ static void end_node(struct sim_env *e, enum sim_crash kind)
     }
     uint64_t down_us = prng_between(&e->prng, MS_US, e->options.down_us_max);
     world_schedule(e->world, down_us, fire_boot, e, NULL, e->boot);
+}
+
+/* The node does not want to serve with what is on its disk, and that is right. */
+static void refuse(struct sim_env *e)
+{
+    e->has_refused = true;
+    e->is_kept_down = true;
+    end_node(e, SIM_CRASH_KILL);
 }
 
 void sim_env_crash(struct sim_env *e, enum sim_crash kind)
@@ -461,6 +493,12 @@ static void plan_early_crash(struct sim_env *e)
     }
 }
 
+/* In a cluster the port for clients may open later. */
+static bool listens(const struct sim_env *e)
+{
+    return e->listeners[e->options.cluster != NULL ? SIM_PORT_PEER : SIM_PORT_CLIENT] != NULL;
+}
+
 static void judge_start(struct sim_env *e, enum status status, const struct error *error)
 {
     bool is_ok = status == STATUS_OK && !e->env.is_halted;
@@ -474,18 +512,17 @@ static void judge_start(struct sim_env *e, enum status status, const struct erro
         end_node(e, prng_chance(&e->prng, 500) ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS);
     } else if (!is_ok && e->is_start_allowed_to_fail) {
         world_trace(e->world, "%s refuses to start: %s", e->name, error->text);
-        e->has_refused = true;
-        e->is_kept_down = true;
-        end_node(e, SIM_CRASH_KILL);
+        refuse(e);
     } else if (!is_ok) {
         world_fail(e->world, "%s did not start: %s", e->name, error->text);
-    } else if (e->listener == NULL) {
+    } else if (!listens(e)) {
         world_fail(e->world, "%s started, but does not listen", e->name);
     } else {
         e->is_up = true;
+        sim_network_machine_up(e->network, e);
         e->disk.ops_until_death = 0; /* what was planned for the start */
         plan_early_crash(e);
-        schedule_next_wake(e);
+        sim_env_wake(e);
     }
 }
 
@@ -495,14 +532,20 @@ void sim_env_boot(struct sim_env *e)
     ensure(e->node == NULL);
     e->boot++;
     e->boot_count++;
+    e->is_powerless = false;
     e->env = (struct env){.ops = &sim_ops};
     world_trace(e->world, "%s boot %" PRIu64, e->name, e->boot_count);
     struct node_options options = {
         .data_dir = e->dir,
-        .listen = e->listen,
+        .listen = e->addresses[SIM_PORT_CLIENT],
         .log_segment_bytes = e->options.log_segment_bytes,
         .store_fold_rows = e->options.store_fold_rows,
         .buffer_memory = e->options.buffer_memory,
+        .cluster = e->options.cluster,
+        .peer_listen = e->options.cluster != NULL ? e->addresses[SIM_PORT_PEER] : NULL,
+        .groups = e->options.groups,
+        .election_timeout_ms = e->options.election_timeout_ms,
+        .request_timeout_ms = e->options.request_timeout_ms,
     };
     e->node = node_create(&e->env, &options);
     plan_start_crash(e);
@@ -564,7 +607,9 @@ void sim_env_plan_io_error(struct sim_env *e, uint64_t operations)
 void sim_env_pause(struct sim_env *e, uint64_t us)
 {
     world_fault(e->world, SIM_FAULT_PAUSE);
+    world_trace(e->world, "%s pauses for %" PRIu64 " ms", e->name, us / MS_US);
     e->paused_until_us = e->world->now_us + us;
+    e->pauses_jobs = prng_chance(&e->prng, 500);
 }
 
 void sim_env_slow_disk(struct sim_env *e, uint64_t us)
@@ -595,4 +640,21 @@ void sim_env_heal(struct sim_env *e)
     e->paused_until_us = 0;
     e->slow_disk_until_us = 0;
     e->clogged_until_us = 0;
+}
+
+void sim_env_release(struct sim_env *e)
+{
+    e->is_kept_down = false;
+    if (!e->is_up) {
+        sim_env_boot(e);
+    }
+}
+
+void sim_env_wipe(struct sim_env *e)
+{
+    ensure(!e->is_up);
+    world_fault(e->world, SIM_FAULT_WIPE);
+    world_trace(e->world, "%s is emptied", e->name);
+    sim_disk_wipe(&e->disk, e->root);
+    e->is_wiped = true;
 }

@@ -11,6 +11,7 @@
 #include "env/env.h"
 #include "env/timers.h"
 #include "node/node.h"
+#include "sim/sim_network.h"
 #include "sim/world.h"
 
 #define SIM_NAME_BYTES 16
@@ -71,28 +72,35 @@ struct sim_env_options {
     uint64_t log_segment_bytes;
     uint64_t store_fold_rows;
     uint64_t buffer_memory;    /* 0: the node's default */
-    uint64_t latency_us_max;   /* one way, client to node */
     uint64_t job_delay_us_max; /* before run(), and again before done() */
     uint64_t down_us_max;      /* between a crash and the restart */
     uint32_t deliveries_max;   /* events of one loop turn */
     unsigned start_crash_per_mille;
-    unsigned short_write_per_mille; /* env_conn_write returns false */
-    unsigned tiny_chunk_per_mille;
     int64_t skew_ppm; /* of the clocks */
     int64_t wall_offset_ms;
+    const char *cluster; /* peer addresses of all machines; NULL: a cluster of one */
+    uint32_t groups;
+    uint32_t election_timeout_ms; /* 0: the node's default; the same below */
+    uint32_t request_timeout_ms;
 };
 
 struct sim_env {
     struct env env; /* first: struct env * is struct sim_env * */
     struct world *world;
+    struct sim_network *network;
     struct sim_env_options options;
-    unsigned index;
+    unsigned index; /* of its host, too */
     char name[SIM_NAME_BYTES];
     bool is_up;    /* the node runs */
     uint64_t boot; /* grows with each start and each end: older events are stale */
     uint64_t boot_count;
     struct node *node;
     struct sim_disk disk;
+    bool is_kept_down;             /* does not start by itself */
+    bool is_start_allowed_to_fail; /* refusing to start, at once or soon, is right */
+    bool is_wiped;
+    bool has_refused; /* and was done: down for good */
+    char addresses[SIM_PORT_COUNT][SIM_ADDRESS_BYTES];
     /* private */
     struct prng prng;      /* delays */
     struct prng prng_node; /* env_random */
@@ -112,21 +120,20 @@ struct sim_env {
     uint64_t deliveries_until_crash; /* 0: not planned */
     enum sim_crash planned_crash;
     bool is_stopping;
-    bool is_stopped; /* node_stop has finished */
-    bool is_kept_down;
-    bool is_start_allowed_to_fail; /* bit rot: refusing to start is right */
-    bool has_refused;
-    struct list conns; /* struct sim_conn */
-    uint64_t conn_count;
-    struct env_listener *listener;
+    bool is_stopped;   /* node_stop has finished */
+    bool is_powerless; /* down since a power loss */
+    bool pauses_jobs;
+    struct env_listener *listeners[SIM_PORT_COUNT];
     char dir[SIM_PATH_BYTES];
-    char listen[SIM_NAME_BYTES * 2];
+    char root[SIM_NAME_BYTES + 1];
 };
 
-/* The machine is down and its disk empty. options are copied; may be changed later in e->options.
+/*
+ * The machine is down and its disk empty; it is in the network. options are copied (not the
+ * cluster's text); may be changed later in e->options.
  */
 void sim_env_init(struct sim_env *e,
-                  struct world *world,
+                  struct sim_network *network,
                   unsigned index,
                   const struct sim_env_options *options);
 void sim_env_deinit(struct sim_env *e);
@@ -149,36 +156,21 @@ void sim_env_plan_crash_in_job(struct sim_env *e,
 void sim_env_plan_io_error(struct sim_env *e, uint64_t operations);
 /* node_stop, then an end of the process; restarts unless is_kept_down. */
 void sim_env_stop(struct sim_env *e);
+/* The loop stands still, as in SIGSTOP; sometimes its workers go on. */
 void sim_env_pause(struct sim_env *e, uint64_t us);
 void sim_env_slow_disk(struct sim_env *e, uint64_t us);
 void sim_env_clog(struct sim_env *e, uint64_t us);
 void sim_env_clock_jump(struct sim_env *e, int64_t ms);
 /* Forgets all planned and running faults; a node that is down still starts by itself. */
 void sim_env_heal(struct sim_env *e);
+/* Ends being kept down: starts at once, unless it is up. */
+void sim_env_release(struct sim_env *e);
+/* Empties the disk of a machine that is down. */
+void sim_env_wipe(struct sim_env *e);
 /* Flips one bit of one file, synced or not. */
 void sim_env_rot(struct sim_env *e, struct prng *prng);
 
-/* ---- the client's end of a connection -------------------------------------------------------- */
-
-struct sim_conn; /* lives as long as the machine */
-
-struct sim_client_events {
-    void (*connected)(void *owner);
-    void (*read)(void *owner, struct bytes bytes);
-    /* Refused, closed or broken: the last callback. */
-    void (*ended)(void *owner);
-};
-
-/* connected() follows, or ended() if nobody listens. Send only after connected(). */
-struct sim_conn *sim_connect(struct sim_env *e,
-                             const struct sim_client_events *events,
-                             void *owner);
-void sim_conn_send(struct sim_conn *conn, struct bytes bytes);
-/* The client closes; no callback follows. What was sent still arrives. */
-void sim_conn_hangup(struct sim_conn *conn);
-/* Cuts a random open connection within its bytes in flight. False: there is none. */
-bool sim_env_break_one(struct sim_env *e);
-/* Connections the node has accepted and not closed yet. */
+/* Connections of clients that the node has accepted and not closed yet. */
 size_t sim_env_open_conns(const struct sim_env *e);
 
 #endif

@@ -4,9 +4,12 @@
 
 #include "sim/sim_env.h"
 
+struct sim_end; /* sim_conn.h */
+
 enum sim_delivery_kind {
     SIM_DELIVERY_WORK_DONE,
     SIM_DELIVERY_ACCEPT,
+    SIM_DELIVERY_CONNECTED,
     SIM_DELIVERY_READ,
     SIM_DELIVERY_DRAINED,
     SIM_DELIVERY_CLOSED,
@@ -19,6 +22,8 @@ static inline struct sim_env *sim_env_of(struct env *env)
 
 /* Puts an event into the loop's inbox and wakes it. */
 void sim_env_deliver(struct sim_env *e, enum sim_delivery_kind kind, void *item);
+/* After the node's code has returned: schedules the next turn of its loop, if there is work. */
+void sim_env_wake(struct sim_env *e);
 /* Fails the run unless the node's code runs on the loop (or in node_start). */
 void sim_env_check_loop(struct sim_env *e, const char *call);
 /* A call with no excuse. */
@@ -28,15 +33,20 @@ enum status sim_net_listen(struct env *env,
                            const char *address,
                            struct env_listener *listener,
                            struct error *error);
+struct env_conn *sim_net_connect(struct env *env,
+                                 const char *address,
+                                 const struct env_conn_events *events,
+                                 void *owner);
 bool sim_net_write(struct env_conn *conn, struct bytes bytes);
 void sim_net_pause(struct env_conn *conn);
 void sim_net_resume(struct env_conn *conn);
 void sim_net_close(struct env_conn *conn);
 /* Called on the loop for each delivery about a connection. */
-void sim_net_fire(struct sim_conn *conn, enum sim_delivery_kind kind);
-/* The node died: its clients notice by and by. Frees the node's ends, so destroy the node first. */
-void sim_net_crash(struct sim_env *e);
-void sim_net_deinit(struct sim_env *e);
+void sim_net_fire(struct sim_end *end, enum sim_delivery_kind kind);
+/* The node died: others notice by and by. Frees the node's ends, so destroy the node first. */
+void sim_net_crash(struct sim_env *e, enum sim_crash kind);
+/* The machine answers again: what waited for it goes on. */
+void sim_network_machine_up(struct sim_network *n, const struct sim_env *e);
 
 void sim_disk_init(struct sim_disk *d, struct prng prng);
 void sim_disk_deinit(struct sim_disk *d);
@@ -44,6 +54,8 @@ void sim_disk_deinit(struct sim_disk *d);
 void sim_disk_add_root(struct sim_disk *d, const char *path);
 /* The process ended; with power loss, also what the disk loses then. */
 void sim_disk_crash(struct sim_env *e, enum sim_crash kind);
+/* All files and directories are gone, but the root, as if nothing had ever been there. */
+void sim_disk_wipe(struct sim_disk *d, const char *root);
 size_t sim_disk_open_files(const struct sim_disk *d);
 
 enum status sim_disk_dir_create(struct env *env, const char *path);

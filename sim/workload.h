@@ -1,46 +1,39 @@
 /*
- * Clients that speak RESP2 to one simulated node, pipeline, lose their connections and come back,
- * and remember what they asked, when, and what they were told. That history is judged key by key.
+ * Clients that speak RESP2 to simulated nodes, pipeline, lose their connections and come back to
+ * the same node or another one. What they asked and were told is judged by history and order.
  */
 #ifndef SIM_WORKLOAD_H
 #define SIM_WORKLOAD_H
 
-#include "sim/linear.h"
+#include "sim/history.h"
+#include "sim/order.h"
 #include "sim/sim_env.h"
 
-#define WORKLOAD_KEYS_MAX 32u
-
 struct workload_options {
-    unsigned clients;
+    unsigned clients;       /* ordinary ones */
     unsigned keys;          /* judged for linearizability */
     unsigned expiring_keys; /* with a short time to live, judged weakly */
     unsigned pipeline_max;
     uint64_t think_us_max;
     uint64_t timeout_us; /* a client hangs up after that long without all replies */
+    bool is_pinned;      /* each comes back to the node it had first */
+    bool has_order;      /* a writer and readers of flags, too */
+    bool is_calm;        /* no fault explains an error reply */
 };
 
-struct workload_key {
-    char name[16];
-    bool is_expiring;
-    bool is_counter; /* most values set are integers */
-    struct linear_operation *operations;
-    bool *is_void; /* the operation was answered "not executed" */
-    size_t count;
-    size_t capacity;
-};
-
-struct workload_client; /* workload.c */
+struct workload_client; /* client.h */
 
 struct workload {
     struct world *world;
-    struct sim_env *env;
+    struct sim_network *network;
     struct workload_options options;
-    struct workload_key keys[WORKLOAD_KEYS_MAX];
-    unsigned key_count;
-    struct workload_client *clients; /* options.clients, then the final reader */
-    uint64_t operations;             /* answered */
-    uint64_t unknown;                /* outcomes nobody was told */
-    uint64_t undecided;              /* keys whose check ran out of budget */
+    struct history history;
+    struct order order;
+    struct workload_client *clients; /* the last one reads all keys at the end */
+    unsigned client_count;
+    uint64_t operations; /* outcomes that clients were told */
+    uint64_t refused;    /* answered "not executed" */
+    uint64_t unknown;    /* outcomes nobody was told */
     /* private */
     int64_t value_next;
     uint32_t session_next;
@@ -49,17 +42,19 @@ struct workload {
     bool is_draining;
 };
 
-void workload_init(struct workload *w, struct sim_env *env, const struct workload_options *options);
+void workload_init(struct workload *w,
+                   struct sim_network *network,
+                   const struct workload_options *options);
 void workload_deinit(struct workload *w);
 void workload_start(struct workload *w);
 /* No more timeouts: from now on every command must be answered. */
 void workload_expect_answers(struct workload *w);
 /* Clients finish what they wait for, then close. */
 void workload_drain(struct workload *w);
-/* One more client reads every key once, until it got all answers. */
-void workload_read_all(struct workload *w);
+/* One more client reads every key once through that node, until it got all answers. */
+void workload_read_all(struct workload *w, unsigned node);
 bool workload_is_idle(const struct workload *w);
-/* Judges the history; fails the world. Explanations are appended to out_report. */
+/* Judges what was seen; fails the world. Explanations are appended to out_report. */
 void workload_check(struct workload *w, struct buf *out_report);
 
 #endif

@@ -27,7 +27,19 @@
     SIM_FAULT(BREAK, "break")                                                                      \
     SIM_FAULT(CLOG, "clog")                                                                        \
     SIM_FAULT(CLOCK_JUMP, "clock-jump")                                                            \
-    SIM_FAULT(ROT, "rot")
+    SIM_FAULT(ROT, "rot")                                                                          \
+    SIM_FAULT(KILL_LEADER, "kill-leader")                                                          \
+    SIM_FAULT(KILL_ALL, "kill-all")                                                                \
+    SIM_FAULT(DOWN, "down")                                                                        \
+    SIM_FAULT(CUT, "cut")                                                                          \
+    SIM_FAULT(PARTITION, "partition")                                                              \
+    SIM_FAULT(ISOLATE, "isolate-leader")                                                           \
+    SIM_FAULT(BRIDGE, "bridge")                                                                    \
+    SIM_FAULT(SWIZZLE, "swizzle")                                                                  \
+    SIM_FAULT(LOSS, "loss")                                                                        \
+    SIM_FAULT(DELAY, "delay")                                                                      \
+    SIM_FAULT(LATE, "late-bytes")                                                                  \
+    SIM_FAULT(WIPE, "wipe")
 
 enum sim_fault {
 #define SIM_FAULT(name, text) SIM_FAULT_##name,

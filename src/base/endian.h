@@ -37,6 +37,11 @@ static inline uint64_t get_u64_le(const uint8_t *p)
     return (uint64_t)get_u32_le(p) | ((uint64_t)get_u32_le(p + 4) << 32);
 }
 
+static inline uint16_t get_u16_be(const uint8_t *p)
+{
+    return (uint16_t)((p[0] << 8) | p[1]);
+}
+
 static inline void put_u16_be(uint8_t *p, uint16_t v)
 {
     p[0] = (uint8_t)(v >> 8);

@@ -13,6 +13,8 @@
 #define LIMIT_COMMAND_BYTES (LIMIT_VALUE_BYTES + 16u * MIB)
 #define LIMIT_INLINE_BYTES (64u * KIB)
 #define LIMIT_CONNECTIONS 10000u
+/* Values in the reply of one command that reads several keys; as much as one value. */
+#define LIMIT_REPLY_VALUES_BYTES LIMIT_VALUE_BYTES
 /* Replies held for one connection; beyond it the connection is closed. Twice the largest reply. */
 #define LIMIT_OUTPUT_BYTES (128u * MIB)
 /* Beyond this much unsent output no further command of the connection is taken up. */
@@ -25,5 +27,6 @@
 /* One log entry gathers proposals up to this size, unless a single command is larger. */
 #define LIMIT_ENTRY_BYTES (1u * MIB)
 #define LIMIT_CLIENT_NAME_BYTES 256u
+#define LIMIT_GROUPS 1024u /* of data; the metadata group is number 0 */
 
 #endif

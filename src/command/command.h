@@ -10,13 +10,19 @@
 #include "command/client.h"
 #include "data/view.h"
 
-/* Numbers of commands that reach the log. Append only: they are on disk. */
+/*
+ * Numbers of commands that reach the log or the wire: all with keys, as reads are forwarded between
+ * nodes. Append only: they are on disk. Only those that write may stand in a log.
+ */
 enum command_id {
-    COMMAND_ID_NONE = 0, /* never logged */
+    COMMAND_ID_NONE = 0, /* runs where the client is connected */
     COMMAND_ID_SET = 1,
     COMMAND_ID_DEL = 2,
     COMMAND_ID_INCR = 3,
     COMMAND_ID_EXPIRE_DUE = 4, /* internal: deletes keys whose time has come (ORD-5) */
+    COMMAND_ID_GET = 5,
+    COMMAND_ID_EXISTS = 6,
+    COMMAND_ID_MGET = 7,
     COMMAND_ID_COUNT
 };
 
@@ -41,6 +47,7 @@ enum command_policy {
 enum command_merge {
     COMMAND_MERGE_FIRST,
     COMMAND_MERGE_SUM,
+    COMMAND_MERGE_ARRAY, /* one element per key, in the order of the keys */
 };
 
 /* Keys are arguments first, first+step … last; last < 0 counts from the end. first 0: no keys. */
@@ -58,9 +65,22 @@ enum command_result {
     COMMAND_BLOCK, /* wait until one of the keys changes (no command does yet) */
 };
 
+enum command_cluster {
+    COMMAND_CLUSTER_STATUS,
+    COMMAND_CLUSTER_NODES,
+    COMMAND_CLUSTER_GROUPS,
+    COMMAND_CLUSTER_LOCATE,
+};
+
 /* What the server knows and handlers of LOCAL commands may show. */
 struct command_server {
     void (*info)(void *owner, struct bytes section, struct buf *out);
+    /* Writes the whole reply, with command/cluster.h. key: of LOCATE only; may be empty. */
+    void (*cluster)(void *owner,
+                    enum command_cluster what,
+                    struct bytes key,
+                    uint8_t resp,
+                    struct buf *reply);
     void *owner;
 };
 
@@ -89,7 +109,7 @@ struct command {
     const char *container; /* of a subcommand: the command it belongs to; else NULL */
     command_fn handler;
     enum command_id id;
-    uint8_t semantics; /* version of what the handler does with logged arguments */
+    uint8_t semantics; /* version of what the handler does with logged or sent arguments */
     int arity_min;     /* name (and subcommand name) included */
     int arity_max;     /* -1: no limit */
     unsigned flags;
@@ -109,6 +129,7 @@ extern const struct command command_table_string[];
 extern const struct command command_table_keys[];
 extern const struct command command_table_connection[];
 extern const struct command command_table_server[];
+extern const struct command command_table_cluster[];
 extern const struct command command_table_internal[];
 
 /*
@@ -116,7 +137,7 @@ extern const struct command command_table_internal[];
  * subcommand's row, if args has a second word that names one.
  */
 const struct command *command_find(const struct bytes *args, size_t arg_count);
-/* The row with this log number, or NULL: written by a newer version. */
+/* The row with this number, or NULL: written by a newer version. */
 const struct command *command_by_id(uint16_t id);
 
 /*

@@ -28,6 +28,8 @@ const struct command command_table_keys[] = {
     {
         .name = "exists",
         .handler = exists_run,
+        .id = COMMAND_ID_EXISTS,
+        .semantics = 1,
         .arity_min = 2,
         .arity_max = -1,
         .flags = COMMAND_READ | COMMAND_FAST,

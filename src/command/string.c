@@ -6,11 +6,14 @@
 static enum command_result get_run(struct command_call *call);
 static enum command_result set_run(struct command_call *call);
 static enum command_result incr_run(struct command_call *call);
+static enum command_result mget_run(struct command_call *call);
 
 const struct command command_table_string[] = {
     {
         .name = "get",
         .handler = get_run,
+        .id = COMMAND_ID_GET,
+        .semantics = 1,
         .arity_min = 2,
         .arity_max = 2,
         .flags = COMMAND_READ | COMMAND_FAST,
@@ -54,6 +57,23 @@ const struct command command_table_string[] = {
         .summary = "Increment the integer value of a key by one",
         .acl = "@write @string @fast",
     },
+    {
+        .name = "mget",
+        .handler = mget_run,
+        .id = COMMAND_ID_MGET,
+        .semantics = 1,
+        .arity_min = 2,
+        .arity_max = -1,
+        .flags = COMMAND_READ | COMMAND_FAST,
+        .policy = COMMAND_SPLIT_BY_KEY,
+        .merge = COMMAND_MERGE_ARRAY,
+        .keys = {.first = 1, .last = -1, .step = 1, .access = "RO access"},
+        .group = "string",
+        .since = "1.0.0",
+        .complexity = "O(N) where N is the number of keys to retrieve",
+        .summary = "Get the values of all the given keys",
+        .acl = "@read @string @fast",
+    },
     {.name = NULL},
 };
 
@@ -70,6 +90,51 @@ static enum command_result get_run(struct command_call *call)
         resp_write_null(call->reply, call->resp);
     } else {
         resp_write_bulk(call->reply, object.value);
+    }
+    return COMMAND_DONE;
+}
+
+/* ---- MGET ------------------------------------------------------------------------------------ */
+
+/* Bytes of all values together; false: some row is not at hand. */
+static bool mget_size(struct command_call *call, uint64_t *out_size)
+{
+    uint64_t size = 0;
+    for (size_t i = 1; i < call->arg_count; i++) {
+        struct object object;
+        enum status s = view_get(call->view, call->args[i], &object);
+        if (s == STATUS_NEED) {
+            return false;
+        }
+        size += s == STATUS_OK && object.type == OBJECT_TYPE_STRING ? object.value.size : 0;
+    }
+    *out_size = size;
+    return true;
+}
+
+/* The same key may be named many times, so a short command could ask for a reply of any size. */
+static enum command_result mget_run(struct command_call *call)
+{
+    uint64_t size = 0;
+    if (!mget_size(call, &size)) {
+        return COMMAND_NEED;
+    }
+    if (size > LIMIT_REPLY_VALUES_BYTES) {
+        resp_write_errorf(call->reply,
+                          "ERR values of more than %u bytes in one reply",
+                          LIMIT_REPLY_VALUES_BYTES);
+        return COMMAND_ERROR;
+    }
+    resp_write_array(call->reply, call->arg_count - 1);
+    for (size_t i = 1; i < call->arg_count; i++) {
+        struct object object;
+        enum status s = view_get(call->view, call->args[i], &object);
+        ensure(s != STATUS_NEED); /* it was at hand just now */
+        if (s == STATUS_OK && object.type == OBJECT_TYPE_STRING) {
+            resp_write_bulk(call->reply, object.value);
+        } else {
+            resp_write_null(call->reply, call->resp);
+        }
     }
     return COMMAND_DONE;
 }

@@ -11,6 +11,7 @@ static const struct command *const families[] = {
     command_table_keys,
     command_table_connection,
     command_table_server,
+    command_table_cluster,
     command_table_internal,
 };
 
@@ -239,9 +240,12 @@ static void check_row(const struct command *c)
     ensure(c->summary != NULL && c->group != NULL && c->since != NULL && c->acl != NULL);
     ensure((c->policy == COMMAND_LOCAL) == (c->keys.first == 0));
     ensure((c->policy == COMMAND_LOCAL) == (!reads && !writes));
-    /* What changes state goes through the log, so it has a number and a version there. */
-    ensure(writes == (c->id != COMMAND_ID_NONE));
-    ensure(!writes || c->semantics > 0);
+    /* What has keys goes through the log or to another node: by number and version. */
+    ensure((c->keys.first != 0) == (c->id != COMMAND_ID_NONE));
+    ensure((c->id != COMMAND_ID_NONE) == (c->semantics > 0));
+    ensure(c->id < COMMAND_ID_COUNT);
+    /* Several keys may be in several groups, and their replies become one. */
+    ensure((c->policy == COMMAND_SPLIT_BY_KEY) == (c->merge != COMMAND_MERGE_FIRST));
     if (c->keys.first != 0) {
         ensure(c->keys.first < c->arity_min && c->keys.step > 0 && c->keys.access != NULL);
     }

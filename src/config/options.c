@@ -1,25 +1,32 @@
 #include "config/options.h"
 
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
 
 enum option_type {
-    OPTION_TEXT,  /* const char * */
-    OPTION_BYTES, /* uint64_t; a number with an optional kb, mb or gb */
-    OPTION_FLAG,  /* bool; takes no value */
+    OPTION_TEXT,   /* const char * */
+    OPTION_BYTES,  /* uint64_t; a number with an optional kb, mb or gb */
+    OPTION_NUMBER, /* uint32_t from min to max */
+    OPTION_FLAG,   /* bool; takes no value */
 };
 
 struct option {
     const char *name;
     const char *value; /* how --help calls it */
     enum option_type type;
+    uint32_t min; /* NUMBER */
+    uint32_t max;
+    const char *fallback; /* the default, as it would be typed; NULL: none, or told in help */
     size_t offset;
     const char *help;
 };
 
-static const struct option table[] = {
+/* Ends with a row whose name is NULL. */
+static const struct option server_table[] = {
     {
         .name = "--data",
         .value = "DIR",
@@ -31,8 +38,56 @@ static const struct option table[] = {
         .name = "--listen",
         .value = "HOST:PORT",
         .type = OPTION_TEXT,
+        .fallback = "127.0.0.1:7379",
         .offset = offsetof(struct options, listen),
-        .help = "address for clients. Default 127.0.0.1:7379.",
+        .help = "address for clients",
+    },
+    {
+        .name = "--cluster",
+        .value = "P1,P2,P3",
+        .type = OPTION_TEXT,
+        .offset = offsetof(struct options, cluster),
+        .help = "peer addresses of the nodes that found the cluster, this one among them: up to\n"
+                "16, the same list on each. Without it: a cluster of one.",
+    },
+    {
+        .name = "--peer",
+        .value = "HOST:PORT",
+        .type = OPTION_TEXT,
+        .offset = offsetof(struct options, peer),
+        .help = "this node's own address for the others, as it stands in --cluster.\n"
+                "Default: host of --listen, its port + 10000.",
+    },
+    {
+        .name = "--groups",
+        .value = "G",
+        .type = OPTION_NUMBER,
+        .min = 1,
+        .max = LIMIT_GROUPS,
+        .fallback = "16",
+        .offset = offsetof(struct options, groups),
+        .help = "groups that share the keys; set when the cluster is founded, the same on each\n"
+                "node",
+    },
+    {
+        .name = "--request-timeout",
+        .value = "MS",
+        .type = OPTION_NUMBER,
+        .min = 100,
+        .max = 3600000,
+        .fallback = "5000",
+        .offset = offsetof(struct options, request_timeout_ms),
+        .help = "how long a command may wait for a leader before an error answers it",
+    },
+    {
+        .name = "--election-timeout",
+        .value = "MS",
+        .type = OPTION_NUMBER,
+        .min = 50,
+        .max = 60000,
+        .fallback = "400",
+        .offset = offsetof(struct options, election_timeout_ms),
+        .help = "how long a leader may be silent before the others elect one",
     },
     {
         .name = "--buffer-memory",
@@ -46,12 +101,74 @@ static const struct option table[] = {
         .name = "--insecure",
         .type = OPTION_FLAG,
         .offset = offsetof(struct options, insecure),
-        .help = "allow --listen on other addresses than loopback, although there are no\n"
-                "passwords and no TLS yet.",
+        .help = "allow --listen and --peer on other addresses than loopback, although there are\n"
+                "no passwords and no TLS yet.",
     },
+    {.name = NULL},
 };
 
-#define OPTION_COUNT (sizeof table / sizeof table[0])
+static const struct option local_table[] = {
+    {
+        .name = "--data",
+        .value = "DIR",
+        .type = OPTION_TEXT,
+        .offset = offsetof(struct options_local, data),
+        .help = "node N keeps everything in DIR/N and its log lines in DIR/N.log. Required.",
+    },
+    {
+        .name = "--nodes",
+        .value = "N",
+        .type = OPTION_NUMBER,
+        .min = 1,
+        .max = OPTIONS_FOUNDERS_MAX,
+        .fallback = "3",
+        .offset = offsetof(struct options_local, nodes),
+        .help = "how many nodes",
+    },
+    {
+        .name = "--port",
+        .value = "PORT",
+        .type = OPTION_NUMBER,
+        .min = 1,
+        .max = UINT16_MAX - OPTIONS_PEER_PORT_DISTANCE,
+        .fallback = "7379",
+        .offset = offsetof(struct options_local, port),
+        .help = "for clients of node 1 on 127.0.0.1; node 2 has the next, and so on. Peer ports\n"
+                "are 10000 higher",
+    },
+    {
+        .name = "--groups",
+        .value = "G",
+        .type = OPTION_NUMBER,
+        .min = 1,
+        .max = LIMIT_GROUPS,
+        .fallback = "16",
+        .offset = offsetof(struct options_local, groups),
+        .help = "as of server",
+    },
+    {.name = NULL},
+};
+
+static const struct option query_table[] = {
+    {
+        .name = "--connect",
+        .value = "HOST:PORT",
+        .type = OPTION_TEXT,
+        .fallback = "127.0.0.1:7379",
+        .offset = offsetof(struct options_query, connect),
+        .help = "the node to ask, by its address for clients",
+    },
+    {
+        .name = "--json",
+        .type = OPTION_FLAG,
+        .offset = offsetof(struct options_query, is_json),
+        .help = "one JSON array or object instead of a table; bytes that are no UTF-8 are\n"
+                "written \\u00XX.",
+    },
+    {.name = NULL},
+};
+
+/* ---- parsing --------------------------------------------------------------------------------- */
 
 static bool parse_bytes(const char *text, uint64_t *out_value)
 {
@@ -74,7 +191,26 @@ static bool parse_bytes(const char *text, uint64_t *out_value)
     return false;
 }
 
-static enum status set(const struct option *o, char *value, struct options *to, struct error *error)
+static enum status set_number(const struct option *o,
+                              const char *value,
+                              uint32_t *out_field,
+                              struct error *error)
+{
+    int64_t number = 0;
+    if (!bytes_to_i64(bytes_of_text(value), &number) || number < o->min || number > o->max) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "%s %s: must be a number from %" PRIu32 " to %" PRIu32,
+                         o->name,
+                         value,
+                         o->min,
+                         o->max);
+    }
+    *out_field = (uint32_t)number;
+    return STATUS_OK;
+}
+
+static enum status set(const struct option *o, const char *value, void *to, struct error *error)
 {
     void *field = (char *)to + o->offset;
     switch (o->type) {
@@ -84,6 +220,8 @@ static enum status set(const struct option *o, char *value, struct options *to, 
     case OPTION_TEXT:
         *(const char **)field = value;
         return STATUS_OK;
+    case OPTION_NUMBER:
+        return set_number(o, value, field, error);
     case OPTION_BYTES:
         if (!parse_bytes(value, field)) {
             return error_set(error,
@@ -97,35 +235,239 @@ static enum status set(const struct option *o, char *value, struct options *to, 
     unreachable("every option type is handled");
 }
 
-static const struct option *find(const char *name)
+static const struct option *find(const struct option *table, const char *name)
 {
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strcmp(table[i].name, name) == 0) {
-            return &table[i];
+    for (const struct option *o = table; o->name != NULL; o++) {
+        if (strcmp(o->name, name) == 0) {
+            return o;
         }
     }
     return NULL;
 }
 
-static bool is_loopback(const char *listen)
+/* The one word that is no option; refused where the verb takes none (out_word NULL). */
+static enum status take_word(const char *word, const char **out_word, struct error *error)
 {
-    return strncmp(listen, "127.", 4) == 0 || strncmp(listen, "[::1]:", 6) == 0 ||
-           strncmp(listen, "localhost:", 10) == 0;
+    if (out_word == NULL) {
+        return error_set(error, STATUS_INVALID, "%s: unknown option; see `dougong --help`", word);
+    }
+    if (*out_word != NULL) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "%s: one key only; quote it if it has blanks",
+                         word);
+    }
+    *out_word = word;
+    return STATUS_OK;
 }
 
-static enum status check(const struct options *o, struct error *error)
+static enum status parse(const struct option *table,
+                         int arg_count,
+                         char **args,
+                         const char **out_word,
+                         void *to,
+                         struct error *error)
+{
+    for (const struct option *o = table; o->name != NULL; o++) {
+        enum status s = o->fallback != NULL ? set(o, o->fallback, to, NULL) : STATUS_OK;
+        ensure(s == STATUS_OK);
+    }
+    bool has_ended = false; /* "--" was seen */
+    for (int i = 0; i < arg_count; i++) {
+        bool is_word = has_ended || (out_word != NULL && strncmp(args[i], "--", 2) != 0);
+        if (!is_word && out_word != NULL && strcmp(args[i], "--") == 0) {
+            has_ended = true;
+            continue;
+        }
+        const struct option *o = is_word ? NULL : find(table, args[i]);
+        enum status s = STATUS_OK;
+        if (is_word) {
+            s = take_word(args[i], out_word, error);
+        } else if (o == NULL) {
+            s = take_word(args[i], NULL, error);
+        } else if (o->type == OPTION_FLAG) {
+            s = set(o, NULL, to, error);
+        } else if (i + 1 < arg_count) {
+            s = set(o, args[++i], to, error);
+        } else {
+            s = error_set(error, STATUS_INVALID, "%s needs a value: %s", o->name, o->value);
+        }
+        if (s != STATUS_OK) {
+            return s;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* ---- server ---------------------------------------------------------------------------------- */
+
+/* The default for --peer: host of --listen, a higher port. */
+static enum status derive_peer(struct options *o, struct error *error)
+{
+    struct bytes host = {0};
+    uint16_t port = 0;
+    bool is_address = address_split(bytes_of_text(o->listen), &host, &port);
+    ensure(is_address);
+    uint32_t peer_port = port + OPTIONS_PEER_PORT_DISTANCE;
+    if (peer_port > UINT16_MAX) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "--listen %s: the peer port would be %" PRIu32
+                         ", over 65535; give --peer HOST:PORT, or listen below 55536",
+                         o->listen,
+                         peer_port);
+    }
+    bool is_v6 = o->listen[0] == '[';
+    int size = snprintf(o->peer_listen,
+                        sizeof o->peer_listen,
+                        "%s%.*s%s:%" PRIu32,
+                        is_v6 ? "[" : "",
+                        (int)host.size,
+                        (const char *)host.data,
+                        is_v6 ? "]" : "",
+                        peer_port);
+    if (size < 0 || (size_t)size >= sizeof o->peer_listen) {
+        return error_set(error, STATUS_INVALID, "--listen %s: too long", o->listen);
+    }
+    return STATUS_OK;
+}
+
+/* Fills peer_listen. */
+static enum status find_peer(struct options *o, struct error *error)
+{
+    if (o->peer == NULL) {
+        return derive_peer(o, error);
+    }
+    if (strcmp(o->peer, o->listen) == 0) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "--peer %s: that is --listen, for clients; peers need another port",
+                         o->peer);
+    }
+    if (strlen(o->peer) >= sizeof o->peer_listen) {
+        return error_set(error, STATUS_INVALID, "--peer: too long");
+    }
+    (void)snprintf(o->peer_listen, sizeof o->peer_listen, "%s", o->peer);
+    return STATUS_OK;
+}
+
+/* One of the founders, next to those before it. */
+static enum status check_founder(struct bytes founder,
+                                 const struct bytes *before,
+                                 size_t before_count,
+                                 struct error *error)
+{
+    int size = founder.size < ADDRESS_BYTES ? (int)founder.size : (int)ADDRESS_BYTES;
+    const char *text = (const char *)founder.data;
+    struct bytes host = {0};
+    uint16_t port = 0;
+    if (!address_split(founder, &host, &port)) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "--cluster: '%.*s' is no address; write H:P,H:P,… without blanks",
+                         size,
+                         text);
+    }
+    if (address_host_is_any(host)) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "--cluster: %.*s: others cannot call that host; name one address",
+                         size,
+                         text);
+    }
+    for (size_t i = 0; i < before_count; i++) {
+        if (bytes_equal(founder, before[i])) {
+            return error_set(error,
+                             STATUS_INVALID,
+                             "--cluster: %.*s stands there twice; name each node once",
+                             size,
+                             text);
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status check_cluster(const struct options *o, struct error *error)
+{
+    struct bytes founders[OPTIONS_FOUNDERS_MAX];
+    size_t count = 0;
+    bool has_own = false;
+    for (const char *at = o->cluster;; at++) {
+        if (count == OPTIONS_FOUNDERS_MAX) {
+            return error_set(error,
+                             STATUS_INVALID,
+                             "--cluster: more than %u nodes; found it with fewer",
+                             OPTIONS_FOUNDERS_MAX);
+        }
+        size_t size = strcspn(at, ",");
+        founders[count] = bytes_of(at, size);
+        enum status s = check_founder(founders[count], founders, count, error);
+        if (s != STATUS_OK) {
+            return s;
+        }
+        has_own = has_own || bytes_equal_text(founders[count], o->peer_listen);
+        count++;
+        at += size;
+        if (*at == '\0') {
+            break;
+        }
+    }
+    if (!has_own) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "--cluster: this node's own peer address %s is not in the list; give "
+                         "--peer just as it stands there",
+                         o->peer_listen);
+    }
+    return STATUS_OK;
+}
+
+/* The shape, and that nobody from outside can call it. */
+static enum status check_listen(const char *name,
+                                const char *address,
+                                const struct options *o,
+                                struct error *error)
+{
+    struct bytes host = {0};
+    uint16_t port = 0;
+    if (!address_split(bytes_of_text(address), &host, &port)) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "%s %s: write it as HOST:PORT, IPv6 in brackets",
+                         name,
+                         address);
+    }
+    if (o->insecure || address_host_is_loopback(host)) {
+        return STATUS_OK;
+    }
+    return error_set(error,
+                     STATUS_INVALID,
+                     "%s %s: without passwords and TLS only loopback is allowed; add "
+                     "--insecure to listen there all the same",
+                     name,
+                     address);
+}
+
+static enum status check_server(struct options *o, struct error *error)
 {
     if (o->data == NULL) {
         return error_set(error, STATUS_INVALID, "--data DIR is required");
     }
-    if (!is_loopback(o->listen) && !o->insecure) {
-        return error_set(error,
-                         STATUS_INVALID,
-                         "--listen %s: without passwords and TLS only loopback is allowed; add "
-                         "--insecure to listen there all the same",
-                         o->listen);
+    enum status s = check_listen("--listen", o->listen, o, error);
+    if (s != STATUS_OK) {
+        return s;
     }
-    return STATUS_OK;
+    if (o->cluster == NULL) {
+        return o->peer == NULL ? STATUS_OK
+                               : error_set(error,
+                                           STATUS_INVALID,
+                                           "--peer needs --cluster: a node alone has no peers");
+    }
+    s = find_peer(o, error);
+    if (s == STATUS_OK) {
+        s = check_listen("--peer", o->peer_listen, o, error);
+    }
+    return s == STATUS_OK ? check_cluster(o, error) : s;
 }
 
 enum status options_parse(int arg_count,
@@ -133,49 +475,114 @@ enum status options_parse(int arg_count,
                           struct options *out_options,
                           struct error *error)
 {
-    struct options o = {.listen = "127.0.0.1:7379"};
-    for (int i = 0; i < arg_count; i++) {
-        const struct option *option = find(args[i]);
-        if (option == NULL) {
-            return error_set(error,
-                             STATUS_INVALID,
-                             "%s: unknown option; see `dougong --help`",
-                             args[i]);
-        }
-        char *value = NULL;
-        if (option->type != OPTION_FLAG) {
-            if (i + 1 == arg_count) {
-                return error_set(error,
-                                 STATUS_INVALID,
-                                 "%s needs a value: %s",
-                                 option->name,
-                                 option->value);
-            }
-            value = args[++i];
-        }
-        enum status s = set(option, value, &o, error);
-        if (s != STATUS_OK) {
-            return s;
-        }
+    struct options o = {0};
+    enum status s = parse(server_table, arg_count, args, NULL, &o, error);
+    if (s == STATUS_OK) {
+        s = check_server(&o, error);
     }
-    enum status s = check(&o, error);
     if (s == STATUS_OK) {
         *out_options = o;
     }
     return s;
 }
 
-void options_help(struct buf *out)
+/* ---- the other verbs ------------------------------------------------------------------------- */
+
+enum status options_parse_local(int arg_count,
+                                char **args,
+                                struct options_local *out_options,
+                                struct error *error)
 {
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        const struct option *o = &table[i];
-        buf_printf(out, "  %s %s\n      ", o->name, o->value != NULL ? o->value : "");
+    struct options_local o = {0};
+    enum status s = parse(local_table, arg_count, args, NULL, &o, error);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    if (o.data == NULL) {
+        return error_set(error, STATUS_INVALID, "--data DIR is required");
+    }
+    uint32_t peer_port_last = o.port + o.nodes - 1 + OPTIONS_PEER_PORT_DISTANCE;
+    if (peer_port_last > UINT16_MAX) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "--port %" PRIu32 ": the peer port of node %" PRIu32 " would be %" PRIu32
+                         ", over 65535; take a lower one",
+                         o.port,
+                         o.nodes,
+                         peer_port_last);
+    }
+    *out_options = o;
+    return STATUS_OK;
+}
+
+enum status options_parse_query(int arg_count,
+                                char **args,
+                                bool needs_key,
+                                struct options_query *out_options,
+                                struct error *error)
+{
+    struct options_query o = {0};
+    const char *key = NULL;
+    enum status s = parse(query_table, arg_count, args, needs_key ? &key : NULL, &o, error);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    ensure(o.connect != NULL); /* it has a default */
+    if (needs_key && key == NULL) {
+        return error_set(error, STATUS_INVALID, "a KEY is required: `dougong locate KEY`");
+    }
+    struct bytes host = {0};
+    uint16_t port = 0;
+    if (!address_split(bytes_of_text(o.connect), &host, &port)) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "--connect %s: write it as HOST:PORT, IPv6 in brackets",
+                         o.connect);
+    }
+    o.key = key;
+    *out_options = o;
+    return STATUS_OK;
+}
+
+/* ---- help ------------------------------------------------------------------------------------ */
+
+static void append_facts(const struct option *o, struct buf *out)
+{
+    if (o->type == OPTION_NUMBER) {
+        buf_printf(out, ".\n      From %" PRIu32 " to %" PRIu32 "; ", o->min, o->max);
+        buf_printf(out, "default %s.", o->fallback);
+    } else if (o->fallback != NULL) {
+        buf_printf(out, ". Default %s.", o->fallback);
+    }
+}
+
+static void append_help(const struct option *table, struct buf *out)
+{
+    for (const struct option *o = table; o->name != NULL; o++) {
+        const char *value = o->value != NULL ? o->value : "";
+        buf_printf(out, "  %s%s%s\n      ", o->name, value[0] != '\0' ? " " : "", value);
         for (const char *p = o->help; *p != '\0'; p++) {
             buf_append_text(out, *p == '\n' ? "\n      " : "");
             if (*p != '\n') {
                 buf_append(out, p, 1);
             }
         }
+        append_facts(o, out);
         buf_append_text(out, "\n");
     }
+}
+
+void options_help(struct buf *out)
+{
+    append_help(server_table, out);
+}
+
+void options_help_local(struct buf *out)
+{
+    append_help(local_table, out);
+}
+
+void options_help_query(struct buf *out)
+{
+    append_help(query_table, out);
 }

@@ -1,4 +1,7 @@
-/* Options of `dougong server`, in one table: parsing, defaults and --help come from it. */
+/*
+ * What may follow each verb of the command line, one table a verb: parsing, defaults, bounds and
+ * --help come from it. Strings are borrowed from the arguments.
+ */
 #ifndef CONFIG_OPTIONS_H
 #define CONFIG_OPTIONS_H
 
@@ -7,20 +10,63 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "config/address.h"
 
+#define OPTIONS_FOUNDERS_MAX 16u
+/* From a client port to the peer port, unless one is given. */
+#define OPTIONS_PEER_PORT_DISTANCE 10000u
+
+/* `dougong server` */
 struct options {
     const char *data;
     const char *listen;
+    const char *cluster; /* peer addresses of the founders, each once, ours among them; or NULL */
+    const char *peer;    /* as it was given; NULL: not */
+    uint32_t groups;
+    uint32_t request_timeout_ms;
+    uint32_t election_timeout_ms;
     uint64_t buffer_memory; /* bytes; 0: an eighth of the machine's memory */
     bool insecure;
+    /* Derived: our own peer address, one of cluster; empty without cluster. */
+    char peer_listen[ADDRESS_BYTES];
 };
 
-/* args: what follows `dougong server`. The strings are borrowed. INVALID: the error says why. */
+/* `dougong local` */
+struct options_local {
+    const char *data;
+    uint32_t nodes;
+    uint32_t port; /* of the first node; the others follow it */
+    uint32_t groups;
+};
+
+/* `dougong status`, `nodes`, `groups`, `locate KEY` */
+struct options_query {
+    const char *connect;
+    const char *key; /* of locate only */
+    bool is_json;
+};
+
+/*
+ * args: what follows the verb. INVALID: the error says why, in one line with a hint. `--` ends the
+ * options of a query, for keys that begin with two dashes.
+ */
 MUST_CHECK enum status options_parse(int arg_count,
                                      char **args,
                                      struct options *out_options,
                                      struct error *error);
+MUST_CHECK enum status options_parse_local(int arg_count,
+                                           char **args,
+                                           struct options_local *out_options,
+                                           struct error *error);
+MUST_CHECK enum status options_parse_query(int arg_count,
+                                           char **args,
+                                           bool needs_key,
+                                           struct options_query *out_options,
+                                           struct error *error);
+
 /* One paragraph a row, for --help. */
 void options_help(struct buf *out);
+void options_help_local(struct buf *out);
+void options_help_query(struct buf *out);
 
 #endif

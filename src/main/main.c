@@ -1,4 +1,4 @@
-/* The program: arguments, the real env, one node. */
+/* The program: the verbs, and for `server` the real env and one node. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -6,10 +6,12 @@
 #include "adapters/uv/uv_env.h"
 #include "base/mem.h"
 #include "config/options.h"
+#include "main/exit.h"
+#include "main/local.h"
+#include "main/query.h"
 #include "node/node.h"
 #include "node/version.h"
 
-#define EXIT_USAGE 2
 #define DEFAULT_MEMORY_SHARE 8u /* buffer memory is one part in this many of the machine's */
 
 struct program {
@@ -17,22 +19,48 @@ struct program {
     struct node *node;
 };
 
-static void print_help(FILE *to)
+static const struct query queries[] = {
+    {.verb = "status", .subcommand = "STATUS"},
+    {.verb = "nodes", .subcommand = "NODES"},
+    {.verb = "groups", .subcommand = "GROUPS"},
+    {.verb = "locate", .subcommand = "LOCATE", .needs_key = true},
+};
+
+#define QUERY_COUNT (sizeof queries / sizeof queries[0])
+
+static int print_help(void)
 {
     struct buf text;
     buf_init(&text, 64u * 1024u);
     buf_append_text(&text,
                     "Usage: dougong server --data DIR [options]\n"
+                    "       dougong local --data DIR [options]\n"
+                    "       dougong status | nodes | groups | locate KEY [options]\n"
                     "       dougong --version | --help\n\n"
                     "A durable store that speaks the Redis protocol. Every acknowledged write is "
-                    "on disk.\n\nOptions of server:\n");
+                    "on disk.\n\n"
+                    "server: runs one node.\n");
     options_help(&text);
     buf_append_text(&text,
-                    "\nSIGTERM or SIGINT stop it after what was taken is answered. Exit status: 0 "
-                    "stopped as\nasked, 1 could not start, 2 wrong arguments, 70 halted to protect "
-                    "the data.\n");
-    (void)fwrite(text.data, 1, text.size, to);
+                    "  SIGTERM or SIGINT stop it after what was taken is answered.\n\n"
+                    "local: runs a whole cluster on this machine, one process for each node, until "
+                    "Ctrl-C\n(or SIGTERM) stops all of them. A node that dies is not restarted; "
+                    "the others go on while\nthey are a majority.\n");
+    options_help_local(&text);
+    buf_append_text(
+        &text,
+        "\nstatus, nodes, groups, locate: ask a running node who it is and whether the "
+        "cluster is\nhealthy; which nodes there are; who leads which group; where a key "
+        "is (-- KEY, if the\nkey begins with two dashes).\n");
+    options_help_query(&text);
+    buf_append_text(&text,
+                    "\nExit status: 0 done, or stopped as asked; 1 could not start, no answer, an "
+                    "error for an\nanswer, or (local) a node that ended by itself; 2 wrong "
+                    "arguments; 70 halted to protect\nthe data.\n");
+    size_t written = fwrite(text.data, 1, text.size, stdout);
+    bool is_written = written == text.size && fflush(stdout) == 0;
     buf_deinit(&text);
+    return is_written ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static void on_stopped(void *owner)
@@ -62,6 +90,11 @@ static int run(const struct options *options)
         .listen = options->listen,
         .buffer_memory =
             options->buffer_memory > 0 ? options->buffer_memory : default_buffer_memory(),
+        .cluster = options->cluster,
+        .peer_listen = options->cluster != NULL ? options->peer_listen : NULL,
+        .groups = options->groups,
+        .election_timeout_ms = options->election_timeout_ms,
+        .request_timeout_ms = options->request_timeout_ms,
     };
     struct program program = {.env = uv_env_create()};
     program.node = node_create(uv_env_port(program.env), &node_options);
@@ -90,20 +123,39 @@ static int serve(int arg_count, char **args)
     return run(&options);
 }
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
+    char **args = argv + (argc > 1 ? 2 : 1);
+    int arg_count = argc > 1 ? argc - 2 : 0;
     if (strcmp(verb, "--version") == 0) {
         (void)printf("dougong %s\n", DOUGONG_VERSION);
         return EXIT_SUCCESS;
     }
-    if (strcmp(verb, "--help") == 0) {
-        print_help(stdout);
-        return EXIT_SUCCESS;
+    /* `dougong locate -- --help` still asks for that key. */
+    if (is_help(verb) || (arg_count > 0 && is_help(args[0]))) {
+        return print_help();
     }
     if (strcmp(verb, "server") == 0) {
-        return serve(argc - 2, argv + 2);
+        return serve(arg_count, args);
     }
-    (void)fprintf(stderr, "dougong: say `dougong server --data DIR`, or `dougong --help`\n");
+    if (strcmp(verb, "local") == 0) {
+        return local_run(arg_count, args);
+    }
+    for (size_t i = 0; i < QUERY_COUNT; i++) {
+        if (strcmp(verb, queries[i].verb) == 0) {
+            return query_run(&queries[i], arg_count, args);
+        }
+    }
+    (void)fprintf(stderr,
+                  "dougong: %s%s; say `dougong server --data DIR`, `dougong local --data DIR`, or "
+                  "`dougong --help`\n",
+                  verb[0] != '\0' ? verb : "no verb",
+                  verb[0] != '\0' ? ": unknown verb" : "");
     return EXIT_USAGE;
 }

@@ -1,5 +1,6 @@
 #include "node/identity.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +9,24 @@
 #include "base/crc.h"
 
 #define PATH_BYTES 512u
-#define FILE_BYTES_MAX 1024u
+#define FILE_BYTES_MAX 8192u /* a full list, all members, and the rest */
 #define HEX_BYTES (2u * IDENTITY_ID_BYTES + 1u)
+#define NO_LIST "-"
+
+bool identity_id_is_set(const uint8_t id[IDENTITY_ID_BYTES])
+{
+    static const uint8_t zeros[IDENTITY_ID_BYTES];
+    return memcmp(id, zeros, IDENTITY_ID_BYTES) != 0;
+}
+
+uint32_t identity_founder_count(const struct identity *identity)
+{
+    uint32_t count = 1;
+    for (const char *c = identity->founders; *c != '\0'; c++) {
+        count += *c == ',' ? 1 : 0;
+    }
+    return count;
+}
 
 static void path_of(char out_path[PATH_BYTES], const char *dir, const char *name)
 {
@@ -39,15 +56,25 @@ static bool from_hex(const char *text, uint8_t out_id[IDENTITY_ID_BYTES])
 
 static void print(const struct identity *identity, struct buf *out)
 {
-    char node[HEX_BYTES];
-    char cluster[HEX_BYTES];
-    to_hex(identity->node, node);
-    to_hex(identity->cluster, cluster);
+    char id[HEX_BYTES];
+    to_hex(identity->node, id);
+    buf_printf(out, "dougong %u\nnode %s\n", IDENTITY_FORMAT, id);
+    const char *list = identity->founders[0] != '\0' ? identity->founders : NO_LIST;
+    to_hex(identity->cluster, id);
     buf_printf(out,
-               "dougong %u\nnode %s\ncluster %s\nincarnation %" PRIu32 "\nlog %u\n",
-               IDENTITY_FORMAT,
-               node,
-               cluster,
+               "number %" PRIu32 "\nfounders %s\ngroups %" PRIu32 "\nformed %u\ncluster %s\n",
+               identity->number,
+               list,
+               identity->groups,
+               identity->is_formed ? 1u : 0u,
+               id);
+    uint32_t count = identity_founder_count(identity);
+    for (uint32_t i = 0; i < count; i++) {
+        to_hex(identity->members[i], id);
+        buf_printf(out, "member %s\n", id);
+    }
+    buf_printf(out,
+               "incarnation %" PRIu32 "\nlog %u\n",
                identity->incarnation,
                identity->has_log ? 1u : 0u);
     buf_printf(out, "checksum %08" PRIx32 "\n", crc32c(0, out->data, out->size));
@@ -73,34 +100,92 @@ static bool is_exact(const struct identity *identity, const char *text)
     return is_same;
 }
 
+/* The lines up to the members; out_size: where these begin. */
+static bool parse_head(const char *text, struct identity *out, int *out_size)
+{
+    char node[HEX_BYTES] = "";
+    char cluster[HEX_BYTES] = "";
+    unsigned is_formed = 0;
+    static_assert(IDENTITY_LIST_BYTES_MAX == 4095, "the width of founders below");
+    /* NOLINTNEXTLINE(cert-err34-c): is_exact finds a number that did not convert */
+    int fields = sscanf(text,
+                        "dougong %*u\nnode %32s\nnumber %" SCNu32 "\nfounders %4095s\n"
+                        "groups %" SCNu32 "\nformed %u\ncluster %32s\n%n",
+                        node,
+                        &out->number,
+                        out->founders,
+                        &out->groups,
+                        &is_formed,
+                        cluster,
+                        out_size);
+    out->is_formed = is_formed == 1;
+    if (strcmp(out->founders, NO_LIST) == 0) {
+        out->founders[0] = '\0';
+    }
+    return fields == 6 && *out_size > 0 && from_hex(node, out->node) &&
+           from_hex(cluster, out->cluster);
+}
+
+static bool parse_rest(const char *text, struct identity *out)
+{
+    uint32_t count = identity_founder_count(out);
+    if (count > IDENTITY_FOUNDERS_MAX) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        char member[HEX_BYTES] = "";
+        int size = 0;
+        if (sscanf(text, "member %32s\n%n", member, &size) != 1 || size == 0 ||
+            !from_hex(member, out->members[i])) {
+            return false;
+        }
+        text += size;
+    }
+    unsigned has_log = 0;
+    /* NOLINTNEXTLINE(cert-err34-c): is_exact finds a number that did not convert */
+    int fields = sscanf(text, "incarnation %" SCNu32 "\nlog %u\n", &out->incarnation, &has_log);
+    out->has_log = has_log == 1;
+    return fields == 2;
+}
+
+/* What nobody writes, with however good a checksum. */
+static bool is_consistent(const struct identity *identity)
+{
+    uint32_t count = identity_founder_count(identity);
+    if (identity->number == 0 || identity->number > count ||
+        memcmp(identity->members[identity->number - 1], identity->node, IDENTITY_ID_BYTES) != 0 ||
+        identity_id_is_set(identity->cluster) != identity->is_formed) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (identity->is_formed && !identity_id_is_set(identity->members[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum status parse(const char *text,
                          const char *path,
                          struct identity *out,
                          struct error *error)
 {
     unsigned format = 0;
-    char node[HEX_BYTES] = "";
-    char cluster[HEX_BYTES] = "";
-    unsigned has_log = 0;
-    struct identity identity = {0};
     /* NOLINTNEXTLINE(cert-err34-c): is_exact finds a number that did not convert */
-    int fields = sscanf(text,
-                        "dougong %u\nnode %32s\ncluster %32s\nincarnation %" SCNu32 "\nlog %u\n",
-                        &format,
-                        node,
-                        cluster,
-                        &identity.incarnation,
-                        &has_log);
-    if (fields >= 1 && format != IDENTITY_FORMAT) {
+    if (sscanf(text, "dougong %u\n", &format) == 1 && format != IDENTITY_FORMAT) {
         return error_set(error,
                          STATUS_UNSUPPORTED,
-                         "%s: format %u is not known to this version; upgrade this node",
+                         format < IDENTITY_FORMAT
+                             ? "%s: format %u was written by an older version, which this one "
+                               "does not read"
+                             : "%s: format %u was written by a newer version; upgrade this node",
                          path,
                          format);
     }
-    identity.has_log = has_log == 1;
-    if (fields != 5 || !from_hex(node, identity.node) || !from_hex(cluster, identity.cluster) ||
-        !is_exact(&identity, text)) {
+    struct identity identity = {0};
+    int head_size = 0;
+    if (!parse_head(text, &identity, &head_size) || !parse_rest(text + head_size, &identity) ||
+        !is_exact(&identity, text) || !is_consistent(&identity)) {
         return damaged(path, error);
     }
     *out = identity;
@@ -167,6 +252,7 @@ enum status identity_store(struct env *env,
 {
     struct buf text;
     buf_init(&text, FILE_BYTES_MAX);
+    ensure(is_consistent(identity));
     print(identity, &text);
     enum status s = replace(env, dir, buf_bytes(&text));
     buf_deinit(&text);

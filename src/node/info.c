@@ -93,14 +93,26 @@ static void write_stages(struct node *node, struct buf *out)
 
 static void write_replication(struct node *node, struct buf *out)
 {
-    buf_printf(out, "role:master\r\nconnected_slaves:0\r\n");
-    buf_printf(out, "master_repl_offset:%" PRIu64 "\r\n", node->shard.index_applied);
+    uint64_t applied = 0;
+    uint64_t leads = 0;
+    for (uint32_t g = 0; g < node_group_count(node); g++) {
+        struct node_group group;
+        node_group(node, g, &group);
+        applied += group.applied_index;
+        leads += group.is_leader ? 1 : 0;
+    }
+    buf_printf(out, "role:master\r\nconnected_slaves:0\r\n"); /* every node takes writes */
+    buf_printf(out, "master_repl_offset:%" PRIu64 "\r\n", applied);
+    buf_printf(out, "groups_led:%" PRIu64 "\r\n", leads);
 }
 
 static void write_cluster(struct node *node, struct buf *out)
 {
-    (void)node;
-    buf_printf(out, "cluster_enabled:0\r\n");
+    buf_printf(out, "cluster_enabled:0\r\n"); /* no client has to know where keys are */
+    buf_printf(out, "node:%" PRIu32 "\r\n", node->identity.number);
+    buf_printf(out, "nodes:%" PRIu32 "\r\n", node->node_count);
+    buf_printf(out, "groups:%" PRIu32 "\r\n", node->identity.groups);
+    buf_printf(out, "formed:%d\r\n", founding_is_formed(&node->founding) ? 1 : 0);
 }
 
 static const struct {

@@ -8,10 +8,6 @@
 #include "node/info.h"
 #include "node/node_parts.h"
 
-/* The one group of a node alone. Group 0 is kept for metadata. */
-#define GROUP_SOLE 1u
-#define NODE_SOLE 1u
-
 /* ---- moving between states ------------------------------------------------------------------- */
 
 static void move(struct node *node, enum node_state to)
@@ -32,17 +28,40 @@ static void on_log_closed(void *owner)
     node->is_log_closed = true;
 }
 
-/* Goes on with stopping as far as it can now. */
+static void on_peers_closed(void *owner)
+{
+    struct node *node = owner;
+    node->is_peers_closed = true;
+}
+
+static void close_all(struct node *node)
+{
+    move(node, NODE_STATE_CLOSING);
+    env_timer_stop(node->env, &node->founding_timer);
+    env_timer_stop(node->env, &node->announcement.timer);
+    for (uint32_t g = 0; g < node_groups(node); g++) {
+        if (node->groups[g].replica != NULL) {
+            replica_stop(node->groups[g].replica);
+        }
+    }
+    router_stop(node->router);
+    server_close_all(&node->server);
+    peers_close(node->peers, on_peers_closed, node);
+    log_close(&node->log, on_log_closed);
+}
+
+/*
+ * Goes on with stopping as far as it can now. What other nodes asked of this one is not waited for:
+ * they ask the next leader.
+ */
 static void go_on_stopping(struct node *node)
 {
-    if (node->state == NODE_STATE_DRAINING && !shard_is_busy(&node->shard) &&
-        !store_is_busy(&node->store) && server_is_stopped(&node->server)) {
-        move(node, NODE_STATE_CLOSING);
-        server_close_all(&node->server);
-        log_close(&node->log, on_log_closed);
+    if (node->state == NODE_STATE_DRAINING && !store_is_busy(&node->store) &&
+        server_is_stopped(&node->server)) {
+        close_all(node);
     }
-    if (node->state == NODE_STATE_CLOSING && node->is_log_closed &&
-        node->server.session_count == 0) {
+    if (node->state == NODE_STATE_CLOSING && node->is_log_closed && node->is_peers_closed &&
+        server_is_closed(&node->server)) {
         move(node, NODE_STATE_STOPPED);
         node->stopped(node->stopped_owner);
     }
@@ -50,27 +69,112 @@ static void go_on_stopping(struct node *node)
 
 /* ---- the loop turn --------------------------------------------------------------------------- */
 
-/* All that this turn's events produced leaves here, once: input, then log, then output. */
+static uint64_t memory_below_router(const struct node *node)
+{
+    uint64_t held = log_pending_bytes(&node->log) + peers_message_memory(node->peers);
+    for (uint32_t g = 0; g < node_groups(node); g++) {
+        if (node->groups[g].shard != NULL) {
+            held += shard_memory(node->groups[g].shard);
+        }
+    }
+    return held;
+}
+
+/* All that this turn's events produced leaves here, once: input, then groups, log, output. */
 static void turn(void *owner)
 {
     struct node *node = owner;
     server_resume(&node->server);
-    shard_flush(&node->shard);
+    router_flush(node->router);
+    for (uint32_t g = 0; g < node_groups(node); g++) {
+        if (node->groups[g].shard != NULL) {
+            shard_flush(node->groups[g].shard);
+        }
+    }
+    rounds_flush(node->rounds);
+    if (node->env->is_halted) {
+        return;
+    }
     log_flush(&node->log);
     store_flush(&node->store);
+    router_flush_replies(node->router);
+    peers_flush(node->peers);
+    server_set_memory_below(&node->server, memory_below_router(node));
     server_flush(&node->server);
     if (node->state != NODE_STATE_RUNNING) {
         go_on_stopping(node);
     }
 }
 
-static void on_durable(void *owner, uint64_t batch)
+/* ---- becoming a member ----------------------------------------------------------------------- */
+
+static void start_groups(struct node *node)
+{
+    struct error error;
+    peers_set_cluster(node->peers, node->identity.cluster);
+    if (node_start_groups(node, &error) != STATUS_OK) {
+        env_halt(node->env, "%s", error.text);
+        return;
+    }
+    if (node->state == NODE_STATE_RUNNING) {
+        node_announce(node);
+    }
+}
+
+/* On the loop, but nobody is served yet, so nobody waits behind the disk. */
+static enum status founding_store(void *owner, const struct identity *identity)
 {
     struct node *node = owner;
-    stat_stage_add(&node->stats.stage_log, node->log.last_write_us);
-    node->stats.log_batches = node->log.stats.batches;
-    node->stats.log_bytes = node->log.stats.bytes;
-    shard_durable(&node->shard, batch);
+    struct error error;
+    enum status s = identity_store(node->env, node->options.data_dir, identity, &error);
+    if (s != STATUS_OK) {
+        env_halt(node->env, "%s", error.text);
+    }
+    return s;
+}
+
+static void founding_send(void *owner, uint32_t number, struct bytes message)
+{
+    struct node *node = owner;
+    if (!peers_send(node->peers, number, PEER_URGENT, &message, 1)) {
+        reached("node: founding message dropped"); /* the timer repeats it */
+    }
+}
+
+static void founding_formed(void *owner)
+{
+    struct node *node = owner;
+    env_log(node->env, ENV_LEVEL_INFO, "cluster formed nodes=%" PRIu32, node->node_count);
+    start_groups(node);
+}
+
+static void founding_is_refused(void *owner, const char *reason)
+{
+    struct node *node = owner;
+    env_halt(node->env, "%s", reason);
+}
+
+static void founding_warning(void *owner, const char *text)
+{
+    struct node *node = owner;
+    env_log(node->env, ENV_LEVEL_WARNING, "%s", text);
+}
+
+static const struct founding_callbacks founding_callbacks = {
+    .store = founding_store,
+    .send = founding_send,
+    .formed = founding_formed,
+    .refused = founding_is_refused,
+    .warning = founding_warning,
+};
+
+static void founding_due(struct env_timer *timer)
+{
+    struct node *node = container_of(timer, struct node, founding_timer);
+    founding_tick(&node->founding);
+    if (!founding_is_formed(&node->founding)) {
+        env_timer_start(node->env, timer, FOUNDING_TICK_MS);
+    }
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -89,112 +193,59 @@ struct node *node_create(struct env *env, const struct node_options *options)
     if (node->options.log_segment_bytes == 0) {
         node->options.log_segment_bytes = LOG_SEGMENT_BYTES_DEFAULT;
     }
+    if (node->options.election_timeout_ms == 0) {
+        node->options.election_timeout_ms = NODE_ELECTION_TIMEOUT_MS_DEFAULT;
+    }
     struct store_options store_options = {
         .fold_rows =
             options->store_fold_rows > 0 ? options->store_fold_rows : STORE_FOLD_ROWS_DEFAULT,
     };
     store_init(&node->store, env, &store_options, store_engine_mem_create());
-    struct shard_options shard_options = {.group = GROUP_SOLE};
-    shard_init(&node->shard, env, &node->log, &node->store, &node->stats, &shard_options);
+    node->founding_timer.cb = founding_due;
+    node_announce_init(node);
     return node;
 }
 
-static void new_id(struct env *env, uint8_t out_id[IDENTITY_ID_BYTES])
+/* The founders' addresses as a list. */
+static void cut_addresses(struct node *node)
 {
-    for (unsigned half = 0; half < 2; half++) {
-        uint64_t random = env_random(env);
-        memcpy(out_id + 8 * half, &random, sizeof random);
+    node->node_count = identity_founder_count(&node->identity);
+    size_t size = strlen(node->identity.founders) + 1;
+    node->address_text = mem_alloc(size);
+    memcpy(node->address_text, node->identity.founders, size);
+    char *rest = node->address_text;
+    for (uint32_t i = 0; i < node->node_count; i++) {
+        node->addresses[i] = strsep(&rest, ",");
     }
 }
 
-/* The directory that holds path: what must be synced for path itself to be durable. */
-static void parent_of(const char *path, char out_parent[NODE_PATH_BYTES + 8])
+static void create_members(struct node *node)
 {
-    size_t size = strlen(path);
-    while (size > 1 && path[size - 1] == '/') {
-        size--;
-    }
-    while (size > 0 && path[size - 1] != '/') {
-        size--;
-    }
-    if (size == 0) {
-        (void)snprintf(out_parent, NODE_PATH_BYTES + 8, ".");
-        return;
-    }
-    size_t end = size > 1 ? size - 1 : 1;
-    (void)snprintf(out_parent, NODE_PATH_BYTES + 8, "%.*s", (int)end, path);
-}
-
-/*
- * The name is durable on return. Also if the directory was there: the start that made it may have
- * died before it could say so, and all that is promised stands below that name.
- */
-static enum status create_dir(struct node *node, const char *path, struct error *error)
-{
-    char parent[NODE_PATH_BYTES + 8];
-    parent_of(path, parent);
-    enum status s = env_dir_create(node->env, path);
-    if (s != STATUS_OK && s != STATUS_EXISTS) {
-        return error_set(error, s, "%s: cannot create the directory (its parent must exist)", path);
-    }
-    s = env_dir_sync(node->env, parent);
-    if (s != STATUS_OK) {
-        return error_set(error, s, "%s: cannot sync the directory", parent);
-    }
-    return STATUS_OK;
-}
-
-/* Makes this process the only one on DIR, and this start one that never was before. */
-static enum status open_dir(struct node *node, struct error *error)
-{
-    const char *dir = node->options.data_dir;
-    enum status s = create_dir(node, dir, error);
-    if (s != STATUS_OK) {
-        return s;
-    }
-    s = env_dir_lock(node->env, dir);
-    if (s != STATUS_OK) {
-        return error_set(error,
-                         s,
-                         s == STATUS_BUSY ? "%s is in use by another process; stop it first"
-                                          : "%s: cannot lock the directory",
-                         dir);
-    }
-    s = identity_load(node->env, dir, &node->identity, error);
-    if (s == STATUS_NOT_FOUND) {
-        new_id(node->env, node->identity.node);
-        new_id(node->env, node->identity.cluster);
-        s = identity_store(node->env, dir, &node->identity, error);
-    }
-    return s == STATUS_OK ? create_dir(node, node->log_dir, error) : s;
-}
-
-static enum status replay(void *ctx,
-                          const struct log_record *record,
-                          struct bytes payload,
-                          struct error *error)
-{
-    struct node *node = ctx;
-    if (record->group != GROUP_SOLE) {
-        return error_set(error, STATUS_CORRUPT, "group %u is unknown", (unsigned)record->group);
-    }
-    enum status s = shard_replay(&node->shard, record, payload, error);
-    if (s != STATUS_OK) {
-        return s;
-    }
-    s = store_flush_now(&node->store);
-    return s == STATUS_OK ? s : error_set(error, s, "the store could not be written");
-}
-
-static enum status open_log(struct node *node, struct error *error)
-{
-    struct log_options options = {
-        .dir = node->log_dir,
-        .segment_bytes = node->options.log_segment_bytes,
-        .must_exist = node->identity.has_log,
+    cut_addresses(node);
+    struct peer_options options = {
+        .listen = node->node_count > 1 ? node->options.peer_listen : NULL,
+        .self = node->identity.number,
+        .count = node->node_count,
+        .addresses = node->addresses,
+        .incarnation = node->identity.incarnation + 1, /* that of this start */
     };
-    memcpy(options.node_id, node->identity.node, LOG_NODE_ID_BYTES);
-    return log_open(&node->log, node->env, &options, replay, node, on_durable, node, error);
+    memcpy(options.node_id, node->identity.node, PEER_ID_BYTES);
+    founding_init(&node->founding, &node->identity, &founding_callbacks, node);
+    node->peers = peers_create(node->env, &options, node_peer_events(), node);
+    node->rounds = rounds_create(node->env, node->peers);
+    node_create_groups(node);
+}
+
+static void create_router(struct node *node)
+{
+    struct router_options options = {
+        .node = node->identity.number,
+        .incarnation = node->identity.incarnation,
+        .group_count = node->identity.groups,
+        .groups = node->groups,
+        .request_timeout_ms = node->options.request_timeout_ms,
+    };
+    node->router = router_create(node->env, node->peers, &node->stats, &options);
 }
 
 static enum status start_server(struct node *node, struct error *error)
@@ -202,34 +253,48 @@ static enum status start_server(struct node *node, struct error *error)
     struct server_options options = {
         .listen = node->options.listen,
         .buffer_memory = node->options.buffer_memory,
-        .node = NODE_SOLE,
-        .incarnation = node->identity.incarnation,
     };
-    struct command_server facts = {.info = write_info, .owner = node};
-    server_init(&node->server, node->env, &node->shard, &node->stats, &options, &facts);
+    struct command_server facts = {
+        .info = write_info,
+        .cluster = node_write_cluster,
+        .owner = node,
+    };
+    server_init(&node->server, node->env, node->router, &node->stats, &options, &facts);
     return server_start(&node->server, error);
+}
+
+/* This start is one that never was before, on disk, before anybody hears of it. */
+static enum status begin_incarnation(struct node *node, struct error *error)
+{
+    node->identity.incarnation++;
+    node->identity.has_log = true;
+    return node_store_identity(node, error);
+}
+
+static enum status open_all(struct node *node, struct error *error)
+{
+    enum status s = node_open_dir(node, error);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    create_members(node);
+    s = node_open_log(node, error);
+    if (s == STATUS_OK) {
+        s = begin_incarnation(node, error);
+    }
+    if (s != STATUS_OK) {
+        return s;
+    }
+    create_router(node);
+    s = start_server(node, error);
+    return s == STATUS_OK ? peers_start(node->peers, error) : s;
 }
 
 enum status node_start(struct node *node, struct error *error)
 {
     ensure(node->state == NODE_STATE_CREATED);
     uint64_t started_us = env_now_us(node->env);
-    if (strlen(node->options.data_dir) >= NODE_PATH_BYTES) {
-        return error_set(error, STATUS_INVALID, "the path of the data directory is too long");
-    }
-    (void)snprintf(node->log_dir, sizeof node->log_dir, "%s/log", node->options.data_dir);
-    enum status s = open_dir(node, error);
-    if (s == STATUS_OK) {
-        s = open_log(node, error);
-    }
-    if (s == STATUS_OK) {
-        node->identity.incarnation++;
-        node->identity.has_log = true;
-        s = identity_store(node->env, node->options.data_dir, &node->identity, error);
-    }
-    if (s == STATUS_OK) {
-        s = start_server(node, error);
-    }
+    enum status s = open_all(node, error);
     if (s != STATUS_OK) {
         return s;
     }
@@ -237,13 +302,20 @@ enum status node_start(struct node *node, struct error *error)
     node->env->turn = turn;
     node->env->turn_owner = node;
     move(node, NODE_STATE_RUNNING);
+    if (founding_is_formed(&node->founding)) {
+        start_groups(node);
+    } else {
+        env_timer_start(node->env, &node->founding_timer, FOUNDING_TICK_MS);
+    }
+    log_flush(&node->log); /* what the groups began with; no event may come for a while */
     env_log(node->env,
             node->log.stats.cut_bytes > 0 ? ENV_LEVEL_WARNING : ENV_LEVEL_INFO,
-            "ready listen=%s incarnation=%" PRIu32 " entries=%" PRIu64 " cut_bytes=%" PRIu64
-            " took_ms=%" PRIu64,
+            "ready listen=%s node=%" PRIu32 "/%" PRIu32 " incarnation=%" PRIu32
+            " cut_bytes=%" PRIu64 " took_ms=%" PRIu64,
             node->options.listen,
+            node->identity.number,
+            node->node_count,
             node->identity.incarnation,
-            node->shard.index_applied,
             node->log.stats.cut_bytes,
             node->ready_us / 1000);
     return STATUS_OK;
@@ -267,11 +339,17 @@ void node_destroy(struct node *node)
     if (node == NULL) {
         return;
     }
-    shard_deinit(&node->shard); /* before the sessions, in whose requests its lists run */
+    node_destroy_groups(node); /* before those whose requests their lists hold */
+    router_destroy(node->router);
     if (node->server.env != NULL) {
         server_deinit(&node->server);
     }
+    rounds_destroy(node->rounds);
+    peers_destroy(node->peers);
+    node_announce_deinit(node);
+    message_entries_deinit(&node->entries);
     store_deinit(&node->store);
     log_deinit(&node->log);
+    mem_free(node->address_text);
     mem_free(node);
 }

@@ -84,14 +84,14 @@ static void stop_due(struct env_timer *timer)
 
 void server_init(struct server *s,
                  struct env *env,
-                 struct shard *shard,
+                 struct router *router,
                  struct stats *stats,
                  const struct server_options *options,
                  const struct command_server *facts)
 {
     *s = (struct server){
         .env = env,
-        .shard = shard,
+        .router = router,
         .stats = stats,
         .options = *options,
         .facts = *facts,
@@ -141,6 +141,16 @@ void server_close_all(struct server *s)
     }
 }
 
+bool server_is_closed(const struct server *s)
+{
+    list_each(link, &s->sessions) {
+        if (session_of(link)->conn != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void server_deinit(struct server *s)
 {
     while (!list_is_empty(&s->sessions)) {
@@ -158,7 +168,12 @@ void server_deinit(struct server *s)
 
 uint64_t server_memory(const struct server *s)
 {
-    return s->memory + shard_memory(s->shard);
+    return s->memory + s->memory_below + router_memory(s->router);
+}
+
+void server_set_memory_below(struct server *s, uint64_t bytes)
+{
+    s->memory_below = bytes;
 }
 
 uint64_t server_memory_max(const struct server *s)
@@ -172,6 +187,7 @@ static void pause_or_resume_all(struct server *s)
     list_each(link, &s->sessions) {
         struct session *session = session_of(link);
         session_pause_or_resume(session);
+        session_mind_stream(session);
         if (session_has_work(session) && list_is_empty(&session->dirty_link)) {
             list_append(&s->dirty, &session->dirty_link);
             env_timer_start(s->env, &s->again, 0);
@@ -193,9 +209,13 @@ static void close_largest(struct server *s)
         reached("server: largest connection closed");
         env_log(s->env,
                 ENV_LEVEL_WARNING,
-                "buffer memory exhausted client=%s bytes=%" PRIu64,
+                "buffer memory exhausted client=%s bytes=%" PRIu64 " sessions=%" PRIu64
+                " router=%" PRIu64 " groups=%" PRIu64,
                 largest->client.peer,
-                largest->memory);
+                largest->memory,
+                s->memory,
+                router_memory(s->router),
+                s->memory_below);
         session_close(largest);
     }
 }
@@ -222,15 +242,21 @@ static void famine_due(struct env_timer *timer)
 static void mind_memory(struct server *s)
 {
     uint64_t held = server_memory(s);
-    if (held > s->options.buffer_memory && !s->is_starved) {
-        reached("server: buffer memory exhausted");
+    bool was_starved = s->is_starved;
+    bool was_above_max = s->is_above_max;
+    s->is_above_max = held > server_memory_max(s);
+    if (held > s->options.buffer_memory) {
         s->is_starved = true;
-        s->memory_before = held;
-        pause_or_resume_all(s);
-        env_timer_start(s->env, &s->famine_timer, FAMINE_MS);
-    } else if (held <= s->options.buffer_memory / 8 * RESUME_EIGHTHS && s->is_starved) {
+    } else if (held <= s->options.buffer_memory / 8 * RESUME_EIGHTHS) {
         s->is_starved = false;
+    }
+    if (s->is_starved != was_starved || s->is_above_max != was_above_max) {
         pause_or_resume_all(s);
+    }
+    if (s->is_starved && !was_starved) {
+        reached("server: buffer memory exhausted");
+        s->memory_before = held;
+        env_timer_start(s->env, &s->famine_timer, FAMINE_MS);
     }
 }
 

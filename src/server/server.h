@@ -11,21 +11,19 @@
 #include "base/stat.h"
 #include "command/command.h"
 #include "env/env.h"
-#include "shard/shard.h"
+#include "router/router.h"
 
 #define SERVER_STOP_LIMIT_MS 5000u
 
 struct server_options {
     const char *listen;     /* "host:port"; borrowed */
     uint64_t buffer_memory; /* bytes; 0: LIMIT_BUFFER_MEMORY_BYTES */
-    uint32_t node;          /* with incarnation: the front of request ids (DUP-1) */
-    uint32_t incarnation;
 };
 
 struct server {
     /* private */
     struct env *env;
-    struct shard *shard;
+    struct router *router;
     struct stats *stats;
     struct server_options options;
     struct env_listener listener;
@@ -36,14 +34,15 @@ struct server {
     uint64_t free_request_count;
     uint64_t session_count;
     uint64_t client_id_last;
-    uint64_t sequence_last;
     uint64_t memory;        /* input and replies held by sessions */
+    uint64_t memory_below;  /* see server_set_memory_below */
     uint64_t memory_before; /* server_memory() when famine_timer was started */
     struct env_timer famine_timer;
     struct env_timer stop_timer;
     bool is_out_of_time; /* stopping took STOP_LIMIT_MS */
     uint64_t started_us;
-    bool is_starved; /* memory is above its budget: no socket is read */
+    bool is_starved;   /* memory is above its budget: no socket is read */
+    bool is_above_max; /* and above server_memory_max(): no read runs */
     bool is_stopping;
     struct env_timer again; /* a turn at once: paused input can go on though no event will come */
 };
@@ -51,13 +50,16 @@ struct server {
 /* Borrows all pointers. */
 void server_init(struct server *s,
                  struct env *env,
-                 struct shard *shard,
+                 struct router *router,
                  struct stats *stats,
                  const struct server_options *options,
                  const struct command_server *facts);
 MUST_CHECK enum status server_start(struct server *s, struct error *error);
 
-/* At the end of each loop turn, before and after shard and log: goes on with paused input. */
+/* What commands hold below the router (groups, log, peers); each turn. */
+void server_set_memory_below(struct server *s, uint64_t bytes);
+
+/* At the end of each loop turn, before the router and what is below: goes on with paused input. */
 void server_resume(struct server *s);
 /* Sends the output of this turn. */
 void server_flush(struct server *s);
@@ -73,6 +75,8 @@ void server_stop(struct server *s);
 bool server_is_stopped(const struct server *s);
 /* After that: closes all connections. */
 void server_close_all(struct server *s);
+/* All are closed. Requests of theirs may still be in the router: nobody waits for them. */
+bool server_is_closed(const struct server *s);
 
 /* Memory only: also of connections whose env is gone. */
 void server_deinit(struct server *s);

@@ -39,7 +39,7 @@ void session_accept(struct server *s, struct env_conn *conn, const char *peer)
     resp_parser_init(&session->parser);
     buf_init(&session->input, RESP_REQUEST_BYTES_MAX + INPUT_READ_BYTES);
     buf_init(&session->output, SIZE_MAX / 2); /* bounded by LIMIT_OUTPUT_BYTES, see finish */
-    shard_stream_init(&session->stream);
+    router_stream_init(&session->stream);
     list_init(&session->requests);
     list_init(&session->dirty_link);
     list_append(&s->sessions, &session->link);
@@ -76,7 +76,7 @@ void session_destroy(struct session *session)
     mem_free(session);
 }
 
-/* The last one out: the connection is gone and the shard holds no request of it. */
+/* The last one out: the connection is gone and the router holds no request of it. */
 static void destroy_if_unused(struct session *session)
 {
     if (session->conn == NULL && session->request_count == 0) {
@@ -107,6 +107,7 @@ void session_close(struct session *session)
         buf_clear(&session->input, 0);
         buf_clear(&session->output, 0);
         count_memory(session);
+        session_mind_stream(session);
         env_conn_close(session->conn);
     }
 }
@@ -184,6 +185,23 @@ static void cut(struct session *session)
                       LIMIT_OUTPUT_BYTES);
 }
 
+/*
+ * Reads that wait in the router would bring replies which nobody takes now. Writes go on: they hold
+ * memory until they are done.
+ */
+void session_mind_stream(struct session *session)
+{
+    const struct server *s = session->server;
+    uint64_t held = session->output.size + session->reply_bytes;
+    bool must_pause =
+        held >= LIMIT_OUTPUT_PAUSE_BYTES || (s->is_starved && held > 0) || s->is_above_max;
+    must_pause = must_pause && !session->is_closing && session->conn != NULL;
+    if (must_pause != session->stream.is_paused) {
+        reached("server: reads wait until replies are taken");
+        router_stream_pause(s->router, &session->stream, must_pause);
+    }
+}
+
 static void finish(struct session_request *r)
 {
     struct session *session = r->session;
@@ -207,12 +225,13 @@ static void finish(struct session_request *r)
         cut(session);
         count_memory(session);
     }
+    session_mind_stream(session);
     mark_dirty(session);
 }
 
-static void on_shard_done(struct shard_request *shard)
+static void on_routed(struct router_request *route)
 {
-    struct session_request *r = container_of(shard, struct session_request, shard);
+    struct session_request *r = container_of(route, struct session_request, route);
     struct session *session = r->session;
     uint64_t now_us = env_now_us(session->server->env);
     stat_stage_add(&session->server->stats->stage_reply, now_us - r->started_us);
@@ -244,31 +263,23 @@ static void run_local(struct session *session,
     ensure(result == COMMAND_DONE || result == COMMAND_ERROR);
 }
 
-/* True: the reply is complete. */
-static bool submit(struct session *session,
+static void submit(struct session *session,
                    struct session_request *r,
                    const struct command *command,
                    const struct bytes *args,
                    size_t arg_count)
 {
-    struct server *s = session->server;
-    r->shard = (struct shard_request){
+    r->route = (struct router_request){
         .command = command,
         .args = args,
         .arg_count = arg_count,
         .resp = session->client.resp,
         .database = session->client.database,
-        .id =
-            {
-                .node = s->options.node,
-                .incarnation = s->options.incarnation,
-                .sequence = ++s->sequence_last,
-            },
         .stream = &session->stream,
         .reply = &r->reply,
-        .done = on_shard_done,
+        .done = on_routed,
     };
-    return shard_submit(s->shard, &r->shard);
+    router_submit(session->server->router, &r->route);
 }
 
 /* Words of HTTP: a browser was made to talk to us. Whatever its body says must not be run. */
@@ -292,18 +303,15 @@ static void run_command(struct session *session, const struct bytes *args, size_
     }
     struct session_request *r = request_create(session);
     const struct command *command = command_resolve(args, arg_count, &r->reply);
-    bool is_done = true;
     if (command != NULL) {
         session->client.last_command = command;
-        if (command->policy == COMMAND_LOCAL) {
-            run_local(session, command, args, arg_count, &r->reply);
-        } else {
-            is_done = submit(session, r, command, args, arg_count);
+        if (command->policy != COMMAND_LOCAL) {
+            submit(session, r, command, args, arg_count);
+            return;
         }
+        run_local(session, command, args, arg_count, &r->reply);
     }
-    if (is_done) {
-        finish(r);
-    }
+    finish(r);
 }
 
 /* Broken input: the error is the connection's last reply. */
@@ -431,6 +439,7 @@ static void on_closed(struct env_conn *conn)
     struct session *session = conn->owner;
     session->conn = NULL;
     session->is_closing = true;
+    session_mind_stream(session);
     destroy_if_unused(session);
 }
 
@@ -463,6 +472,7 @@ void session_flush(struct session *session)
         buf_clear(&session->output, BUFFER_BYTES_KEPT);
         count_memory(session);
     }
+    session_mind_stream(session);
     if (is_finished(session)) {
         session_close(session);
     }

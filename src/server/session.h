@@ -7,8 +7,8 @@
 
 /* A command whose reply is not in the output yet. Replies leave in the order of these. */
 struct session_request {
-    struct shard_request shard; /* first: done() finds its way back */
-    struct list link;           /* in session.requests, or server.free_requests */
+    struct router_request route;
+    struct list link; /* in session.requests, or server.free_requests */
     struct session *session;
     struct buf reply;
     uint64_t started_us;
@@ -24,7 +24,7 @@ struct session {
     struct resp_parser parser;
     struct buf input;
     struct buf output;
-    struct shard_stream stream;
+    struct router_stream stream;
     struct list requests; /* struct session_request, in order of arrival */
     uint64_t request_count;
     uint64_t reply_bytes;   /* in requests that are done, but behind one that is not */
@@ -50,6 +50,8 @@ bool session_has_work(const struct session *session);
 bool session_is_answered(const struct session *session);
 /* Stops or goes on reading the socket, as the session's and the server's limits say. */
 void session_pause_or_resume(struct session *session);
+/* Holds back or lets go the session's reads in the router. */
+void session_mind_stream(struct session *session);
 /* Sends output; closes the connection if nothing more is to come. */
 void session_flush(struct session *session);
 /* Drops what was read and not run; replies not yet handed to the socket are lost. */

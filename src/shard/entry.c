@@ -3,8 +3,22 @@
 #include "base/assert.h"
 #include "base/endian.h"
 
-#define ENTRY_VERSION 1u
+#define ENTRY_VERSION 2u
 #define ARG_HEADER_BYTES 4u
+
+enum command_field {
+    COMMAND_ID = 0,
+    COMMAND_SEMANTICS = 2,
+    COMMAND_RESP = 3,
+    COMMAND_DATABASE = 4,
+    COMMAND_ZEROS = 5, /* three */
+    COMMAND_ARG_COUNT = 8,
+    COMMAND_NODE = 12,
+    COMMAND_INCARNATION = 16,
+    COMMAND_SIZE = 20, /* of the command with its arguments */
+    COMMAND_SEQUENCE = 24,
+    COMMAND_MARK = 32,
+};
 
 void entry_start(struct buf *entry)
 {
@@ -33,19 +47,22 @@ size_t entry_command_size(const struct bytes *args, size_t arg_count)
     return size;
 }
 
-void entry_append(struct buf *entry, const struct entry_command *c, const struct bytes *args)
+void entry_append(struct buf *out, const struct entry_command *c, const struct bytes *args)
 {
-    ensure(entry->size >= ENTRY_HEADER_BYTES);
-    uint8_t *p = buf_reserve(entry, entry_command_size(args, c->arg_count));
+    size_t size = entry_command_size(args, c->arg_count);
+    ensure(size <= UINT32_MAX);
+    uint8_t *p = buf_reserve(out, size);
     memset(p, 0, ENTRY_COMMAND_HEADER_BYTES);
-    put_u16_le(p, c->id);
-    p[2] = c->semantics;
-    p[3] = c->resp;
-    p[4] = c->database;
-    put_u32_le(p + 8, c->arg_count);
-    put_u32_le(p + 12, c->request.node);
-    put_u32_le(p + 16, c->request.incarnation);
-    put_u64_le(p + 24, c->request.sequence);
+    put_u16_le(p + COMMAND_ID, c->id);
+    p[COMMAND_SEMANTICS] = c->semantics;
+    p[COMMAND_RESP] = c->resp;
+    p[COMMAND_DATABASE] = c->database;
+    put_u32_le(p + COMMAND_ARG_COUNT, c->arg_count);
+    put_u32_le(p + COMMAND_NODE, c->request.node);
+    put_u32_le(p + COMMAND_INCARNATION, c->request.incarnation);
+    put_u32_le(p + COMMAND_SIZE, (uint32_t)size);
+    put_u64_le(p + COMMAND_SEQUENCE, c->request.sequence);
+    put_u64_le(p + COMMAND_MARK, c->mark);
     p += ENTRY_COMMAND_HEADER_BYTES;
     for (uint32_t i = 0; i < c->arg_count; i++) {
         put_u32_le(p, (uint32_t)args[i].size);
@@ -55,7 +72,26 @@ void entry_append(struct buf *entry, const struct entry_command *c, const struct
             p += args[i].size;
         }
     }
-    buf_extend(entry, (size_t)(p - (entry->data + entry->size)));
+    ensure(p == out->data + out->size + size);
+    buf_extend(out, size);
+}
+
+void entry_append_encoded(struct buf *out, struct bytes command, uint64_t mark)
+{
+    ensure(command.size >= ENTRY_COMMAND_HEADER_BYTES);
+    ensure(get_u32_le(command.data + COMMAND_SIZE) == command.size);
+    uint8_t *p = buf_reserve(out, command.size);
+    memcpy(p, command.data, command.size);
+    put_u64_le(p + COMMAND_MARK, mark);
+    buf_extend(out, command.size);
+}
+
+void entry_stamp(struct buf *command, uint64_t sequence, uint64_t mark)
+{
+    ensure(command->size >= ENTRY_COMMAND_HEADER_BYTES);
+    ensure(get_u32_le(command->data + COMMAND_SIZE) == command->size);
+    put_u64_le(command->data + COMMAND_SEQUENCE, sequence);
+    put_u64_le(command->data + COMMAND_MARK, mark);
 }
 
 static size_t left(const struct entry_reader *r)
@@ -71,6 +107,9 @@ enum status entry_read(struct bytes entry, struct entry_reader *out_reader)
     if (entry.data[0] != ENTRY_KIND_COMMANDS || entry.data[1] != ENTRY_VERSION) {
         return STATUS_UNSUPPORTED;
     }
+    if (get_u16_le(entry.data + 2) != 0) {
+        return STATUS_CORRUPT;
+    }
     *out_reader = (struct entry_reader){
         .header.count = get_u32_le(entry.data + 4),
         .header.stamp_ms = get_u64_le(entry.data + 8),
@@ -81,27 +120,62 @@ enum status entry_read(struct bytes entry, struct entry_reader *out_reader)
     return STATUS_OK;
 }
 
+void entry_reader_of(struct bytes commands, struct entry_reader *out_reader)
+{
+    *out_reader = (struct entry_reader){
+        .at = commands.data,
+        .end = commands.size > 0 ? commands.data + commands.size : commands.data,
+    };
+}
+
+/* True if count arguments fill these bytes exactly. */
+static bool args_fill(struct bytes args, uint32_t count)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (args.size - at < ARG_HEADER_BYTES) {
+            return false;
+        }
+        size_t size = get_u32_le(args.data + at);
+        at += ARG_HEADER_BYTES;
+        if (size > args.size - at) {
+            return false;
+        }
+        at += size;
+    }
+    return at == args.size;
+}
+
 enum status entry_next(struct entry_reader *r, struct entry_command *out_command)
 {
     if (left(r) < ENTRY_COMMAND_HEADER_BYTES) {
         return STATUS_CORRUPT;
     }
     const uint8_t *p = r->at;
-    *out_command = (struct entry_command){
-        .id = get_u16_le(p),
-        .semantics = p[2],
-        .resp = p[3],
-        .database = p[4],
-        .arg_count = get_u32_le(p + 8),
-        .request.node = get_u32_le(p + 12),
-        .request.incarnation = get_u32_le(p + 16),
-        .request.sequence = get_u64_le(p + 24),
-    };
-    r->at += ENTRY_COMMAND_HEADER_BYTES;
-    /* Each argument takes bytes, so a wild count is noticed before anything is allocated by it. */
-    if (out_command->arg_count > left(r) / ARG_HEADER_BYTES) {
+    size_t size = get_u32_le(p + COMMAND_SIZE);
+    /* What a newer version puts among the zeros must not be overlooked here. */
+    bool is_padded = p[COMMAND_ZEROS] == 0 && get_u16_le(p + COMMAND_ZEROS + 1) == 0;
+    if (!is_padded || size < ENTRY_COMMAND_HEADER_BYTES || size > left(r)) {
         return STATUS_CORRUPT;
     }
+    /* A wild count is noticed here, before anything is allocated by it. */
+    uint32_t arg_count = get_u32_le(p + COMMAND_ARG_COUNT);
+    struct bytes args = bytes_of(p + ENTRY_COMMAND_HEADER_BYTES, size - ENTRY_COMMAND_HEADER_BYTES);
+    if (!args_fill(args, arg_count)) {
+        return STATUS_CORRUPT;
+    }
+    *out_command = (struct entry_command){
+        .id = get_u16_le(p + COMMAND_ID),
+        .semantics = p[COMMAND_SEMANTICS],
+        .resp = p[COMMAND_RESP],
+        .database = p[COMMAND_DATABASE],
+        .request.node = get_u32_le(p + COMMAND_NODE),
+        .request.incarnation = get_u32_le(p + COMMAND_INCARNATION),
+        .request.sequence = get_u64_le(p + COMMAND_SEQUENCE),
+        .mark = get_u64_le(p + COMMAND_MARK),
+        .arg_count = arg_count,
+    };
+    r->at += ENTRY_COMMAND_HEADER_BYTES;
     return STATUS_OK;
 }
 

@@ -17,7 +17,7 @@ enum entry_kind {
 };
 
 #define ENTRY_HEADER_BYTES 24u
-#define ENTRY_COMMAND_HEADER_BYTES 32u
+#define ENTRY_COMMAND_HEADER_BYTES 40u
 
 struct entry_header {
     uint32_t count; /* commands */
@@ -38,6 +38,7 @@ struct entry_command {
     uint8_t resp; /* RESP version of the reply */
     uint8_t database;
     struct request_id request;
+    uint64_t mark;      /* of the gateway: all its sequences up to it are answered (DUP-3) */
     uint32_t arg_count; /* without the name */
 };
 
@@ -47,7 +48,12 @@ void entry_finish(struct buf *entry, const struct entry_header *h);
 
 /* Bytes that the command and its arguments (without the name) take. */
 size_t entry_command_size(const struct bytes *args, size_t arg_count);
-void entry_append(struct buf *entry, const struct entry_command *c, const struct bytes *args);
+/* The same bytes stand in entries and in forwarded requests; out may be any buffer. */
+void entry_append(struct buf *out, const struct entry_command *c, const struct bytes *args);
+/* A copy of one such command, which entry_next accepts, with another mark. */
+void entry_append_encoded(struct buf *out, struct bytes command, uint64_t mark);
+/* Gives the one command in the buffer its sequence and the mark of now. */
+void entry_stamp(struct buf *command, uint64_t sequence, uint64_t mark);
 
 struct entry_reader {
     struct entry_header header;
@@ -58,7 +64,9 @@ struct entry_reader {
 
 /* UNSUPPORTED: of an unknown kind, from a newer version. CORRUPT: not an entry. */
 MUST_CHECK enum status entry_read(struct bytes entry, struct entry_reader *out_reader);
-/* The next command; its arguments follow by entry_next_arg, arg_count of them. */
+/* Reads commands that stand one after the other without an entry header around them. */
+void entry_reader_of(struct bytes commands, struct entry_reader *out_reader);
+/* The next command; its arguments are all there and follow by entry_next_arg, arg_count of them. */
 MUST_CHECK enum status entry_next(struct entry_reader *r, struct entry_command *out_command);
 /* Borrowed from the entry. */
 MUST_CHECK enum status entry_next_arg(struct entry_reader *r, struct bytes *out_arg);

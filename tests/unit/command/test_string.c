@@ -1,4 +1,5 @@
-/* GET, SET, INCR, and DEL and EXISTS beside them. Replies and values as Redis 7.0.15 gives them. */
+/* GET, MGET, SET, INCR, and DEL and EXISTS beside them. Replies and values as Redis 7.0.15 gives
+ * them. */
 #include "fake_view.h"
 
 #define OK "+OK\r\n"
@@ -142,6 +143,84 @@ TEST(get_and_set)
     CHECK_EQ(f.changes, 2u);
 }
 
+TEST(mget)
+{
+    struct fake_view f;
+    fake_view_init(&f);
+    (void)run(&f, "SET a 1");
+    (void)run(&f, "SET b  GET"); /* the empty value */
+    CHECK_TEXT(run(&f, "MGET a"), "*1\r\n$1\r\n1\r\n");
+    CHECK_TEXT(run(&f, "MGET none"), "*1\r\n" NIL);
+    CHECK_TEXT(run(&f, "MGET b none a a"), "*4\r\n$0\r\n\r\n" NIL "$1\r\n1\r\n$1\r\n1\r\n");
+    fake_find(&f, bytes_of_text("a"))->object.type = (enum object_type)99; /* no string: no error */
+    CHECK_TEXT(run(&f, "MGET a b"), "*2\r\n" NIL "$0\r\n\r\n");
+    CHECK_EQ(f.result, COMMAND_DONE);
+    CHECK_EQ(f.changes, 2u);
+}
+
+static uint8_t big_value[LIMIT_REPLY_VALUES_BYTES / 2 + 1];
+
+/* "full" and "more": half of what a reply may hold, and one byte above that. */
+static enum status big_get(struct view *v, struct bytes key, struct object *out_object)
+{
+    (void)v;
+    bool is_more = bytes_equal_text(key, "more");
+    *out_object = (struct object){
+        .type = OBJECT_TYPE_STRING,
+        .value = bytes_of(big_value, sizeof big_value - (is_more ? 0 : 1)),
+    };
+    return STATUS_OK;
+}
+
+static enum command_result big_mget(const char *second, struct buf *reply)
+{
+    static const struct view_ops ops = {.get = big_get};
+    struct view view = {.ops = &ops};
+    struct bytes args[] = {bytes_of_text("mget"), bytes_of_text("full"), bytes_of_text(second)};
+    struct command_call call = {
+        .command = command_find(args, 3),
+        .args = args,
+        .arg_count = 3,
+        .resp = 3,
+        .reply = reply,
+        .view = &view,
+    };
+    return call.command->handler(&call);
+}
+
+TEST(mget_is_limited)
+{
+    struct buf reply;
+    buf_init(&reply, (size_t)2 * LIMIT_REPLY_VALUES_BYTES);
+    CHECK_EQ(big_mget("full", &reply), COMMAND_DONE);
+    CHECK(reply.size > LIMIT_REPLY_VALUES_BYTES);
+    buf_clear(&reply, 0);
+    CHECK_EQ(big_mget("more", &reply), COMMAND_ERROR);
+    CHECK_BYTES(buf_bytes(&reply),
+                bytes_of_text("-ERR values of more than 67108864 bytes in one reply\r\n"));
+    buf_deinit(&reply);
+}
+
+TEST(mget_in_resp3_has_its_null)
+{
+    struct fake_view f;
+    fake_view_init(&f);
+    struct buf reply;
+    buf_init(&reply, 4096);
+    struct bytes args[] = {bytes_of_text("MGET"), bytes_of_text("none")};
+    struct command_call call = {
+        .command = command_find(args, 2),
+        .args = args,
+        .arg_count = 2,
+        .resp = 3,
+        .reply = &reply,
+        .view = &f.base,
+    };
+    CHECK_EQ(call.command->handler(&call), COMMAND_DONE);
+    CHECK_BYTES(buf_bytes(&reply), bytes_of_text("*1\r\n_\r\n"));
+    buf_deinit(&reply);
+}
+
 TEST(incr_limits)
 {
     static const struct {
@@ -209,8 +288,15 @@ TEST(del_and_exists)
 /* DATA-3: a handler that misses a row has changed nothing. */
 TEST(missing_rows_change_nothing)
 {
-    static const char *const commands[] =
-        {"GET m", "SET m v", "SET m v NX GET", "INCR m", "EXISTS a m", "DEL a m", "DEL m a"};
+    static const char *const commands[] = {"GET m",
+                                           "MGET m",
+                                           "MGET a m",
+                                           "SET m v",
+                                           "SET m v NX GET",
+                                           "INCR m",
+                                           "EXISTS a m",
+                                           "DEL a m",
+                                           "DEL m a"};
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         struct fake_view f;
         fake_view_init(&f);

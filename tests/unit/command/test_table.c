@@ -15,25 +15,38 @@ TEST(table_is_consistent)
     command_table_check();
 }
 
-/* Numbers and versions are on disk: they only grow. */
-TEST(logged_numbers_golden)
+/* Numbers and versions are on disk and on the wire: they only grow. */
+TEST(numbers_golden)
 {
     static const struct {
         uint16_t id;
         const char *name;
         uint8_t semantics;
-    } golden[] = {{1, "set", 1}, {2, "del", 1}, {3, "incr", 1}, {4, "expiredue", 1}};
+        unsigned flag;
+        enum command_policy policy;
+        enum command_merge merge;
+    } golden[] = {
+        {1, "set", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {2, "del", 1, COMMAND_WRITE, COMMAND_SPLIT_BY_KEY, COMMAND_MERGE_SUM},
+        {3, "incr", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {4, "expiredue", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {5, "get", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {6, "exists", 1, COMMAND_READ, COMMAND_SPLIT_BY_KEY, COMMAND_MERGE_SUM},
+        {7, "mget", 1, COMMAND_READ, COMMAND_SPLIT_BY_KEY, COMMAND_MERGE_ARRAY},
+    };
 
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
         const struct command *c = command_by_id(golden[i].id);
         CHECK(c != NULL);
         CHECK_TEXT(c->name, golden[i].name);
         CHECK_EQ(c->semantics, golden[i].semantics);
-        CHECK((c->flags & COMMAND_WRITE) != 0);
+        CHECK_EQ(c->flags & (COMMAND_READ | COMMAND_WRITE), golden[i].flag);
+        CHECK_EQ(c->policy, golden[i].policy);
+        CHECK_EQ(c->merge, golden[i].merge);
     }
-    CHECK_EQ(COMMAND_ID_COUNT, 5);
+    CHECK_EQ(COMMAND_ID_COUNT, 8);
     CHECK(command_by_id(0) == NULL);
-    CHECK(command_by_id(5) == NULL);
+    CHECK(command_by_id(8) == NULL);
     CHECK(command_by_id(UINT16_MAX) == NULL);
 }
 
@@ -62,6 +75,7 @@ TEST(arity_texts)
         {"INCR a b", ARITY("incr")},
         {"DEL", ARITY("del")},
         {"EXISTS", ARITY("exists")},
+        {"MGET", ARITY("mget")},
         {"PING a b", ARITY("ping")},
         {"ECHO", ARITY("echo")},
         {"SELECT", ARITY("select")},
@@ -124,6 +138,7 @@ TEST(keys_of_commands)
     check_keys("del", 2, 1, 1);
     check_keys("del", 5, 1, 4);
     check_keys("exists", 9, 1, 8);
+    check_keys("mget", 4, 1, 3);
     check_keys("del", 1, 1, 0);
     check_keys("ping", 1, 0, 0);
     check_keys("ping", 2, 0, 0);

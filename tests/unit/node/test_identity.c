@@ -1,3 +1,5 @@
+#include "base/assert.h"
+#include "base/crc.h"
 #include "fake_env.h"
 #include "harness.h"
 #include "node/identity.h"
@@ -6,30 +8,52 @@
 #define DIR "d"
 #define PATH DIR "/node"
 
-static const char golden[] = "dougong 1\n"
+static const char golden[] = "dougong 2\n"
                              "node 000102030405060708090a0b0c0d0e0f\n"
+                             "number 2\n"
+                             "founders a:17379,b:17379,c:17379\n"
+                             "groups 16\n"
+                             "formed 1\n"
                              "cluster f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff\n"
+                             "member 10101010101010101010101010101010\n"
+                             "member 000102030405060708090a0b0c0d0e0f\n"
+                             "member 30303030303030303030303030303030\n"
                              "incarnation 4294967295\n"
                              "log 1\n"
-                             "checksum 62dc69bf\n";
+                             "checksum fedc1867\n";
 
 static struct fake_env env;
 static struct error error;
 
 static struct identity sample(void)
 {
-    struct identity i = {.incarnation = UINT32_MAX, .has_log = true};
+    struct identity i = {
+        .number = 2,
+        .founders = "a:17379,b:17379,c:17379",
+        .groups = 16,
+        .is_formed = true,
+        .incarnation = UINT32_MAX,
+        .has_log = true,
+    };
     for (uint8_t b = 0; b < IDENTITY_ID_BYTES; b++) {
         i.node[b] = b;
         i.cluster[b] = (uint8_t)(0xf0 + b);
     }
+    memset(i.members[0], 0x10, IDENTITY_ID_BYTES);
+    memcpy(i.members[1], i.node, IDENTITY_ID_BYTES);
+    memset(i.members[2], 0x30, IDENTITY_ID_BYTES);
     return i;
 }
 
 static void check_same(const struct identity *a, const struct identity *b)
 {
     CHECK_BYTES(bytes_of(a->node, IDENTITY_ID_BYTES), bytes_of(b->node, IDENTITY_ID_BYTES));
+    CHECK_EQ(a->number, b->number);
+    CHECK_TEXT(a->founders, b->founders);
+    CHECK_EQ(a->groups, b->groups);
+    CHECK_EQ(a->is_formed, b->is_formed);
     CHECK_BYTES(bytes_of(a->cluster, IDENTITY_ID_BYTES), bytes_of(b->cluster, IDENTITY_ID_BYTES));
+    CHECK_BYTES(bytes_of(a->members, sizeof(a->members)), bytes_of(b->members, sizeof(b->members)));
     CHECK_EQ(a->incarnation, b->incarnation);
     CHECK_EQ(a->has_log, b->has_log);
 }
@@ -61,11 +85,68 @@ TEST(golden_and_back)
     CHECK_EQ(load(&out), STATUS_OK);
     check_same(&in, &out);
 
-    in = (struct identity){.incarnation = 1};
+    in = (struct identity){.number = 1, .incarnation = 1};
     CHECK_EQ(store(&in), STATUS_OK);
     CHECK_EQ(load(&out), STATUS_OK);
     check_same(&in, &out);
     fake_env_deinit(&env);
+}
+
+/* As many and as long addresses as there may be, nobody heard yet. */
+TEST(largest)
+{
+    struct identity in = sample();
+    struct identity out = {0};
+    fake_env_init(&env);
+    memset(in.founders, 'x', IDENTITY_LIST_BYTES_MAX);
+    for (size_t i = 1; i < IDENTITY_FOUNDERS_MAX; i++) {
+        in.founders[i * (IDENTITY_ADDRESS_BYTES_MAX + 1) - 1] = ',';
+    }
+    CHECK_EQ(identity_founder_count(&in), IDENTITY_FOUNDERS_MAX);
+    in.number = IDENTITY_FOUNDERS_MAX;
+    in.is_formed = false;
+    memset(in.cluster, 0, sizeof(in.cluster));
+    memset(in.members, 0, sizeof(in.members));
+    memcpy(in.members[IDENTITY_FOUNDERS_MAX - 1], in.node, IDENTITY_ID_BYTES);
+    CHECK_EQ(store(&in), STATUS_OK);
+    CHECK_EQ(load(&out), STATUS_OK);
+    check_same(&in, &out);
+    fake_env_deinit(&env);
+}
+
+/* Good checksums over what nobody writes. */
+TEST(contradictions)
+{
+    static const struct {
+        const char *from;
+        const char *to;
+    } edits[] = {
+        {"number 2", "number 1"},
+        {"number 2", "number 4"},
+        {"number 2", "number 0"},
+        {"formed 1", "formed 0"},
+        {"formed 1", "formed 2"},
+        {"member 30303030303030303030303030303030", "member 00000000000000000000000000000000"},
+        {"cluster f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", "cluster 00000000000000000000000000000000"},
+        {"founders a:17379,b:17379,c:17379", "founders a:17379,b:17379,c,17379"},
+        {"founders a:17379,b:17379,c:17379", "founders ,,,,,,,,,,,,,,,,,,,,,,,"},
+        {"groups 16", "groups 06"},
+    };
+    for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+        struct identity in = sample();
+        struct identity out = {0};
+        fake_env_init(&env);
+        CHECK_EQ(store(&in), STATUS_OK);
+        size_t size = strlen(edits[i].from);
+        uint8_t *at = memmem(file()->data, file()->size, edits[i].from, size);
+        ensure(at != NULL);
+        memcpy(at, edits[i].to, size);
+        size_t body = file()->size - strlen("checksum 00000000\n");
+        file()->size = body;
+        buf_printf(file(), "checksum %08x\n", (unsigned)crc32c(0, file()->data, body));
+        CHECK_EQ(load(&out), STATUS_CORRUPT);
+        fake_env_deinit(&env);
+    }
 }
 
 /* The old file stands until the new one, synced, takes its name at once. */
@@ -75,7 +156,7 @@ TEST(replacement_order)
     fake_env_init(&env);
     CHECK_EQ(store(&in), STATUS_OK);
     const char *order = "create node.new\n"
-                        "write node.new 0 136\n"
+                        "write node.new 0 317\n"
                         "sync node.new\n"
                         "rename node.new node\n"
                         "dir_sync d\n";
@@ -163,17 +244,20 @@ TEST(truncated_or_empty)
     fake_env_deinit(&env);
 }
 
-/* A whole file of a format that does not exist yet. */
-TEST(newer_format)
+/* Formats that were, or do not exist yet. */
+TEST(other_formats)
 {
     struct identity in = sample();
     struct identity out = {0};
     fake_env_init(&env);
     CHECK_EQ(store(&in), STATUS_OK);
     struct buf *text = file();
-    text->data[strlen("dougong ")] = '2';
+    text->data[strlen("dougong ")] = '3';
     CHECK_EQ(load(&out), STATUS_UNSUPPORTED);
-    CHECK(strstr(error.text, "upgrade") != NULL);
+    CHECK(strstr(error.text, "newer version; upgrade") != NULL);
+    text->data[strlen("dougong ")] = '1';
+    CHECK_EQ(load(&out), STATUS_UNSUPPORTED);
+    CHECK(strstr(error.text, "older version") != NULL);
     fake_env_deinit(&env);
 }
 

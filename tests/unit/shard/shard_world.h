@@ -1,156 +1,343 @@
-/* What the tests of the shard share: one shard on a real log, over a fake world. */
+/*
+ * What the tests of the shard share: one shard on a replica that does what the test says. The
+ * functions of consensus/replica.h that a shard calls are defined here, so that no line of the real
+ * replica is linked: the test decides what commits, what is confirmed and who leads.
+ */
 #ifndef SHARD_SHARD_WORLD_H
 #define SHARD_SHARD_WORLD_H
 
+#include "base/assert.h"
+#include "base/mem.h"
 #include "fake_env.h"
 #include "harness.h"
 #include "shard/shard.h"
 
-#define DIR "log"
+#define GROUP 3u
+#define NODE 7u
+#define INCARNATION 2u
 #define ARGS_MAX 16u
-#define TEXT_BYTES 256u
-#define STREAMS 4u
+#define ENTRIES_MAX 4096u
+
+/* The group's log, as this replica knows it. */
+struct replica {
+    struct shard *shard;
+    bool is_leader;
+    bool is_sole;                        /* reads need no round */
+    bool is_full;                        /* no room for another entry */
+    struct buf entries[ENTRIES_MAX + 1]; /* by index, from 1 on */
+    uint64_t index_last;
+    uint64_t index_commit; /* read points of new reads */
+    uint64_t index_applied;
+    uint64_t round; /* that new reads wait for */
+    uint64_t confirmed;
+    uint64_t pending_bytes;
+};
 
 struct shard_world {
     struct fake_env env;
-    struct log log;
     struct store store;
     struct stats stats;
-    struct shard shard;
-    struct shard_stream streams[STREAMS]; /* connections; the last one is check_command's */
+    struct replica replica;
+    struct shard *shard;
     uint64_t sequence;
+    uint64_t mark;
     unsigned answers; /* done() calls so far */
-    struct error error;
+    unsigned leader_changes;
 };
 
-/* One command of a client. */
+/* One command of a gateway. */
 struct ask {
     struct shard_request request;
     struct shard_world *world;
+    struct request_id id; /* as submitted; the same again is a retry */
+    struct buf bytes;     /* gone with done() */
     struct buf reply;
-    char text[TEXT_BYTES]; /* the words; destroyed once submitted */
     bool is_done;
+    enum shard_verdict verdict;
     unsigned order; /* of done(): 1, 2, ... */
 };
 
-static inline enum status on_replay(void *ctx,
-                                    const struct log_record *record,
-                                    struct bytes payload,
-                                    struct error *error)
+/* ---- the replica below ----------------------------------------------------------------------- */
+
+uint64_t replica_propose(struct replica *r, struct bytes entry)
 {
-    struct shard_world *w = ctx;
-    return shard_replay(&w->shard, record, payload, error);
+    if (!r->is_leader) {
+        return 0;
+    }
+    ensure(r->index_last < ENTRIES_MAX);
+    struct buf *copy = &r->entries[++r->index_last];
+    buf_init(copy, SIZE_MAX / 2);
+    buf_append_bytes(copy, entry);
+    r->pending_bytes += entry.size;
+    return r->index_last;
 }
 
-static inline void on_durable(void *owner, uint64_t batch)
+bool replica_read_begin(struct replica *r, uint64_t *out_index, uint64_t *out_round)
+{
+    if (r->is_leader) {
+        *out_index = r->index_commit;
+        *out_round = r->is_sole ? 0 : r->round;
+    }
+    return r->is_leader;
+}
+
+uint64_t replica_confirmed(const struct replica *r)
+{
+    return r->confirmed;
+}
+
+uint64_t replica_applied(const struct replica *r)
+{
+    return r->index_applied;
+}
+
+bool replica_is_leader(const struct replica *r)
+{
+    return r->is_leader;
+}
+
+uint64_t replica_pending_bytes(const struct replica *r)
+{
+    return r->pending_bytes;
+}
+
+bool replica_has_room(const struct replica *r)
+{
+    return !r->is_full;
+}
+
+/* ---- what happens to it ---------------------------------------------------------------------- */
+
+/* Everything proposed is committed and durable; nothing of it is applied yet. */
+static inline void world_commit(struct shard_world *w)
+{
+    w->replica.index_commit = w->replica.index_last;
+}
+
+/* Applies what is proposed, up to index, as the replica does: then looks at what waits. */
+static inline void world_apply(struct shard_world *w, uint64_t index)
+{
+    struct replica *r = &w->replica;
+    const struct replica_events *events = shard_replica_events();
+    if (r->index_commit < index) {
+        r->index_commit = index;
+    }
+    while (r->index_applied < index) {
+        struct buf *entry = &r->entries[++r->index_applied];
+        r->pending_bytes -= entry->size;
+        CHECK_EQ(events->apply(w->shard, r->index_applied, buf_bytes(entry)), STATUS_OK);
+    }
+    events->advanced(w->shard);
+}
+
+static inline void world_apply_all(struct shard_world *w)
+{
+    world_apply(w, w->replica.index_last);
+}
+
+/* A quorum answers the round that reads so far wait for. */
+static inline void world_confirm(struct shard_world *w)
+{
+    w->replica.confirmed = w->replica.round++;
+    shard_replica_events()->advanced(w->shard);
+}
+
+static inline void world_lose(struct shard_world *w)
+{
+    w->replica.is_leader = false;
+    w->replica.confirmed = 0;
+    shard_replica_events()->leadership(w->shard, false);
+}
+
+static inline void world_win(struct shard_world *w)
+{
+    w->replica.is_leader = true;
+    shard_replica_events()->leadership(w->shard, true);
+}
+
+/* Another leader replaced what was not committed. */
+static inline void world_truncate(struct shard_world *w, uint64_t index)
+{
+    struct replica *r = &w->replica;
+    ensure(index > r->index_commit);
+    while (r->index_last >= index) {
+        r->pending_bytes -= r->entries[r->index_last].size;
+        buf_deinit(&r->entries[r->index_last--]);
+    }
+}
+
+/* The end of a loop turn. */
+static inline void world_turn(struct shard_world *w)
+{
+    shard_flush(w->shard);
+    store_flush(&w->store);
+    fake_env_run_all(&w->env);
+}
+
+/* Turns until nothing waits. */
+static inline void world_settle(struct shard_world *w)
+{
+    for (unsigned turns = 0; shard_is_busy(w->shard); turns++) {
+        CHECK(turns < 100);
+        world_turn(w);
+        world_apply_all(w);
+        world_confirm(w);
+    }
+    world_turn(w);
+}
+
+static inline void on_world_leader_changed(void *owner, uint32_t group)
 {
     struct shard_world *w = owner;
-    shard_durable(&w->shard, batch);
+    CHECK_EQ(group, GROUP);
+    w->leader_changes++;
 }
 
-/* Opens a node's rooms on the files of `from`, or on none. */
-static inline void world_start(struct shard_world *w, const struct fake_env *from)
+static inline void world_start(struct shard_world *w)
 {
     *w = (struct shard_world){0};
     fake_env_init(&w->env);
-    if (from != NULL) {
-        fake_env_copy_files(&w->env, from);
-        w->env.wall_ms = from->wall_ms;
-    }
     struct store_options store_options = {.fold_rows = 3};
     store_init(&w->store, &w->env.base, &store_options, store_engine_mem_create());
-    struct shard_options shard_options = {.group = 1};
-    shard_init(&w->shard, &w->env.base, &w->log, &w->store, &w->stats, &shard_options);
-    for (size_t i = 0; i < STREAMS; i++) {
-        shard_stream_init(&w->streams[i]);
-    }
-    struct log_options options = {.dir = DIR, .segment_bytes = LOG_SEGMENT_BYTES_MIN};
-    enum status s =
-        log_open(&w->log, &w->env.base, &options, on_replay, w, on_durable, w, &w->error);
-    CHECK_EQ(s, STATUS_OK);
+    struct shard_options options = {
+        .group = GROUP,
+        .leader_changed = on_world_leader_changed,
+        .owner = w,
+    };
+    w->shard = shard_create(&w->env.base, &w->store, &w->stats, &options);
+    w->replica.shard = w->shard;
+    w->replica.is_leader = true;
+    w->replica.round = 1;
+    shard_attach(w->shard, &w->replica);
 }
 
 static inline void world_stop(struct shard_world *w)
 {
-    env_timer_stop(&w->env.base, &w->log.mark_timer);
-    env_file_close(&w->env.base, w->log.file);
-    env_file_close(&w->env.base, w->log.prepared);
-    shard_deinit(&w->shard);
+    shard_destroy(w->shard);
+    for (uint64_t i = 1; i <= w->replica.index_last; i++) {
+        buf_deinit(&w->replica.entries[i]);
+    }
     store_deinit(&w->store);
-    log_deinit(&w->log);
     fake_env_deinit(&w->env);
 }
 
-/* The end of a loop turn: what gathered goes to the log. */
-static inline void world_turn(struct shard_world *w)
-{
-    shard_flush(&w->shard);
-    log_flush(&w->log);
-    store_flush(&w->store);
-}
+/* ---- commands -------------------------------------------------------------------------------- */
 
-/* Turns and jobs until nothing is under way. */
-static inline void world_settle(struct shard_world *w)
+/* What it borrowed is gone at once, so that a later look at it is found. */
+static inline void on_done(struct shard_request *request, enum shard_verdict verdict)
 {
-    do {
-        world_turn(w);
-    } while (fake_env_run(&w->env));
-}
-
-static inline void on_done(struct shard_request *r)
-{
-    struct ask *a = container_of(r, struct ask, request);
+    struct ask *a = container_of(request, struct ask, request);
     CHECK(!a->is_done);
     a->is_done = true;
+    a->verdict = verdict;
     a->order = ++a->world->answers;
+    buf_deinit(&a->bytes);
+    memset(request, 0xa5, sizeof *request);
 }
 
-/* Submits the words of text; a is done or will be. Memory of the words is overwritten at once. */
-static inline void ask(struct shard_world *w, struct ask *a, size_t stream, const char *text)
+static inline void submit(struct ask *a)
 {
-    *a = (struct ask){.world = w};
-    buf_init(&a->reply, SIZE_MAX / 2);
-    struct bytes args[ARGS_MAX];
-    size_t count = 0;
-    CHECK(strlen(text) < TEXT_BYTES);
-    memcpy(a->text, text, strlen(text));
-    for (char *at = a->text; *at != '\0';) {
-        CHECK(count < ARGS_MAX);
-        size_t size = strcspn(at, " ");
-        args[count++] = bytes_of(at, size);
-        at += at[size] == ' ' ? size + 1 : size;
-    }
     a->request = (struct shard_request){
-        .command = command_resolve(args, count, &a->reply),
-        .args = args,
-        .arg_count = count,
-        .resp = 2,
-        .id = {.node = 1, .incarnation = 1, .sequence = ++w->sequence},
-        .stream = &w->streams[stream],
+        .bytes = buf_bytes(&a->bytes),
         .reply = &a->reply,
         .done = on_done,
     };
-    CHECK(a->request.command != NULL);
-    a->is_done = shard_submit(&w->shard, &a->request);
-    memset(a->text, '?', sizeof a->text);
-    memset(args, 0, sizeof args);
+    shard_submit(a->world->shard, &a->request);
 }
 
-/* Checks the reply and gives its memory back. NULL: there is none yet. */
+/* Encodes and submits; id.sequence 0: the next one, if it writes. */
+static inline void ask_args(struct shard_world *w,
+                            struct ask *a,
+                            const struct bytes *args,
+                            size_t count,
+                            struct request_id id,
+                            uint8_t database)
+{
+    *a = (struct ask){.world = w, .id = id};
+    buf_init(&a->bytes, SIZE_MAX / 2);
+    buf_init(&a->reply, SIZE_MAX / 2);
+    const struct command *row = command_resolve(args, count, &a->reply);
+    CHECK(row != NULL);
+    if ((row->flags & COMMAND_WRITE) != 0 && id.sequence == 0) {
+        a->id = (struct request_id){NODE, INCARNATION, ++w->sequence};
+    }
+    struct entry_command c = {
+        .id = (uint16_t)row->id,
+        .semantics = row->semantics,
+        .resp = 2,
+        .database = database,
+        .request = a->id,
+        .mark = w->mark,
+        .arg_count = (uint32_t)count - 1,
+    };
+    entry_append(&a->bytes, &c, args + 1);
+    submit(a);
+}
+
+/* The words of text as arguments. */
+static inline size_t words_of(const char *text, struct bytes out_args[ARGS_MAX])
+{
+    size_t count = 0;
+    while (*text != '\0') {
+        CHECK(count < ARGS_MAX);
+        size_t size = strcspn(text, " ");
+        out_args[count++] = bytes_of(text, size);
+        text += text[size] == ' ' ? size + 1 : size;
+    }
+    return count;
+}
+
+static inline void ask(struct shard_world *w, struct ask *a, const char *text)
+{
+    struct bytes args[ARGS_MAX];
+    size_t count = words_of(text, args);
+    ask_args(w, a, args, count, (struct request_id){0}, 0);
+}
+
+/* The same request once more, or another text under its id, as a retry. */
+static inline void ask_again(struct shard_world *w,
+                             struct ask *a,
+                             const char *text,
+                             struct request_id id)
+{
+    struct bytes args[ARGS_MAX];
+    size_t count = words_of(text, args);
+    ask_args(w, a, args, count, id, 0);
+}
+
+/* Checks the reply and gives its memory back. NULL: there is no answer yet. */
 static inline void check_reply(struct ask *a, const char *reply)
 {
     CHECK_EQ(a->is_done, reply != NULL);
     if (reply != NULL) {
+        CHECK_EQ(a->verdict, SHARD_DONE);
         CHECK_BYTES(buf_bytes(&a->reply), bytes_of_text(reply));
         buf_deinit(&a->reply);
     }
 }
 
-/* A command on a connection of its own, run to its end. */
+/* Answered without a reply. */
+static inline void check_verdict(struct ask *a, enum shard_verdict verdict)
+{
+    CHECK(a->is_done);
+    CHECK_EQ(a->verdict, verdict);
+    CHECK_EQ(a->reply.size, 0u);
+    buf_deinit(&a->reply);
+}
+
+/* Never answered: its memory goes. */
+static inline void forget(struct ask *a)
+{
+    CHECK(!a->is_done);
+    buf_deinit(&a->bytes);
+    buf_deinit(&a->reply);
+}
+
+/* A command run to its end, alone. */
 static inline void check_command(struct shard_world *w, const char *text, const char *reply)
 {
     struct ask a;
-    ask(w, &a, STREAMS - 1, text);
+    ask(w, &a, text);
     world_settle(w);
     check_reply(&a, reply);
 }

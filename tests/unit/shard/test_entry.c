@@ -5,11 +5,14 @@
 #include "harness.h"
 #include "shard/entry.h"
 
-static const char golden[] = "01010000020000000068e5cf8b0100008877665544332211"
-                             "010001030500000003000000070000000900000000000000"
-                             "0807060504030201030000006b65790500000076616c7565"
-                             "000000000200010200000000010000000100000002000000"
-                             "000000000300000000000000010000006b";
+static const char golden[] = "01020000020000000068e5cf8b0100008877665544332211"
+                             "01000103050000000300000007000000090000003c000000"
+                             "08070605040302010007060504030201030000006b657905"
+                             "00000076616c756500000000020001020000000001000000"
+                             "01000000020000002d000000030000000000000000000000"
+                             "00000000010000006b";
+#define FIRST_AT 24u
+#define SECOND_AT 84u
 
 static const struct entry_header header = {
     .count = 2,
@@ -22,6 +25,7 @@ static const struct entry_command first = {
     .resp = 3,
     .database = 5,
     .request = {.node = 7, .incarnation = 9, .sequence = 0x0102030405060708},
+    .mark = 0x0102030405060700,
     .arg_count = 3,
 };
 static const struct entry_command second = {
@@ -48,21 +52,47 @@ static struct buf sample(void)
     return entry;
 }
 
-/* Reads all of an entry; argument bytes are touched, so that an over-read is noticed. */
-static enum status read_all(struct bytes entry, uint64_t *out_sum)
+/*
+ * Reads one command; argument bytes are touched, so that an over-read is noticed. What entry_next
+ * has accepted must be readable to the end.
+ */
+static enum status read_command(struct entry_reader *reader, uint64_t *sum)
+{
+    struct entry_command c;
+    enum status s = entry_next(reader, &c);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    for (uint32_t a = 0; a < c.arg_count; a++) {
+        struct bytes arg;
+        CHECK_EQ(entry_next_arg(reader, &arg), STATUS_OK);
+        for (size_t b = 0; b < arg.size; b++) {
+            *sum += arg.data[b];
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status read_all(struct bytes entry, uint64_t *sum)
 {
     struct entry_reader reader;
     enum status s = entry_read(entry, &reader);
     for (uint32_t i = 0; s == STATUS_OK && i < reader.header.count; i++) {
-        struct entry_command c;
-        s = entry_next(&reader, &c);
-        for (uint32_t a = 0; s == STATUS_OK && a < c.arg_count; a++) {
-            struct bytes arg;
-            s = entry_next_arg(&reader, &arg);
-            for (size_t b = 0; s == STATUS_OK && b < arg.size; b++) {
-                *out_sum += arg.data[b];
-            }
-        }
+        s = read_command(&reader, sum);
+    }
+    if (s == STATUS_OK && !entry_is_read(&reader)) {
+        s = STATUS_CORRUPT; /* as everybody does who applies an entry */
+    }
+    return s;
+}
+
+static enum status read_bare(struct bytes commands, uint64_t *sum)
+{
+    struct entry_reader reader;
+    enum status s = STATUS_OK;
+    entry_reader_of(commands, &reader);
+    while (s == STATUS_OK && !entry_is_read(&reader)) {
+        s = read_command(&reader, sum);
     }
     return s;
 }
@@ -100,6 +130,7 @@ static void check_command(const struct entry_command *a, const struct entry_comm
     CHECK_EQ(a->request.node, b->request.node);
     CHECK_EQ(a->request.incarnation, b->request.incarnation);
     CHECK_EQ(a->request.sequence, b->request.sequence);
+    CHECK_EQ(a->mark, b->mark);
     CHECK_EQ(a->arg_count, b->arg_count);
 }
 
@@ -148,8 +179,11 @@ TEST(unknown_kind_or_version)
     entry.data[0] = 0;
     CHECK_EQ(entry_read(buf_bytes(&entry), &reader), STATUS_UNSUPPORTED);
     entry.data[0] = ENTRY_KIND_COMMANDS;
-    entry.data[1]++;
-    CHECK_EQ(entry_read(buf_bytes(&entry), &reader), STATUS_UNSUPPORTED);
+    for (unsigned version = 0; version <= UINT8_MAX; version++) {
+        entry.data[1] = (uint8_t)version;
+        CHECK_EQ(entry_read(buf_bytes(&entry), &reader),
+                 version == 2 ? STATUS_OK : STATUS_UNSUPPORTED);
+    }
     buf_deinit(&entry);
 }
 
@@ -157,7 +191,8 @@ TEST(unknown_kind_or_version)
 TEST(wild_numbers)
 {
     const uint32_t wild[] = {4, 0x10000000, 0x7fffffff, 0x80000000, UINT32_MAX};
-    const size_t places[] = {4, 24 + 8, 24 + 32}; /* commands, arguments, bytes of the first */
+    /* Commands; arguments and size of the first; bytes of its first argument. */
+    const size_t places[] = {4, FIRST_AT + 8, FIRST_AT + 20, FIRST_AT + 40};
     for (size_t w = 0; w < sizeof wild / sizeof wild[0]; w++) {
         for (size_t p = 0; p < sizeof places / sizeof places[0]; p++) {
             struct buf entry = sample();
@@ -167,6 +202,141 @@ TEST(wild_numbers)
         }
     }
 }
+
+TEST(zeros_are_zeros)
+{
+    struct buf entry = sample();
+    const size_t zeros[] = {2, 3, FIRST_AT + 5, FIRST_AT + 6, FIRST_AT + 7, SECOND_AT + 7};
+    for (size_t i = 0; i < sizeof zeros / sizeof zeros[0]; i++) {
+        CHECK_EQ(entry.data[zeros[i]], 0);
+        entry.data[zeros[i]] = 1;
+        CHECK_EQ(read_copy(buf_bytes(&entry)), STATUS_CORRUPT);
+        entry.data[zeros[i]] = 0;
+    }
+    CHECK_EQ(read_copy(buf_bytes(&entry)), STATUS_OK);
+    buf_deinit(&entry);
+}
+
+/* The size stands for the command: shorter or longer than its arguments is no command. */
+TEST(size_agrees_with_arguments)
+{
+    struct buf entry = sample();
+    const size_t starts[] = {FIRST_AT, SECOND_AT};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t *field = entry.data + starts[i] + 20;
+        uint32_t right = get_u32_le(field);
+        for (uint32_t size = 0; size < 256; size++) {
+            put_u32_le(field, size);
+            CHECK_EQ(read_copy(buf_bytes(&entry)), size == right ? STATUS_OK : STATUS_CORRUPT);
+        }
+        put_u32_le(field, right);
+        uint8_t *count = entry.data + starts[i] + 8;
+        uint32_t args = get_u32_le(count);
+        for (uint32_t wrong = 0; wrong < 8; wrong++) {
+            put_u32_le(count, wrong);
+            CHECK_EQ(read_copy(buf_bytes(&entry)), wrong == args ? STATUS_OK : STATUS_CORRUPT);
+        }
+        put_u32_le(count, args);
+    }
+    buf_deinit(&entry);
+}
+
+/* ---- commands without an entry around them --------------------------------------------------- */
+
+TEST(bare_commands)
+{
+    struct buf entry = sample();
+    struct bytes commands = bytes_of(entry.data + FIRST_AT, entry.size - FIRST_AT);
+    struct entry_reader reader;
+    struct entry_command c;
+    struct bytes arg;
+    entry_reader_of(commands, &reader);
+    CHECK(!entry_is_read(&reader));
+    CHECK_EQ(entry_next(&reader, &c), STATUS_OK);
+    check_command(&c, &first);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_EQ(entry_next_arg(&reader, &arg), STATUS_OK);
+    }
+    CHECK_EQ(entry_next(&reader, &c), STATUS_OK);
+    check_command(&c, &second);
+    CHECK_EQ(entry_next_arg(&reader, &arg), STATUS_OK);
+    CHECK_BYTES(arg, bytes_of_text("k"));
+    CHECK(entry_is_read(&reader));
+
+    for (size_t size = 0; size < commands.size; size++) {
+        uint64_t sum = 0;
+        uint8_t *copy = mem_alloc(size + 1);
+        memcpy(copy, commands.data, size);
+        bool is_whole = size == 0 || size == SECOND_AT - FIRST_AT;
+        CHECK_EQ(read_bare(bytes_of(copy, size), &sum), is_whole ? STATUS_OK : STATUS_CORRUPT);
+        mem_free(copy);
+    }
+    buf_deinit(&entry);
+}
+
+TEST(no_bare_commands)
+{
+    struct entry_reader reader;
+    struct entry_command c;
+    entry_reader_of((struct bytes){0}, &reader);
+    CHECK(entry_is_read(&reader));
+    CHECK_EQ(entry_next(&reader, &c), STATUS_CORRUPT);
+}
+
+/* The forwarded bytes go into the entry as they are, but for the mark. */
+TEST(encoded_with_another_mark)
+{
+    struct buf entry = sample();
+    struct buf copy;
+    buf_init(&copy, 1024);
+    entry_start(&copy);
+    size_t first_size = SECOND_AT - FIRST_AT;
+    entry_append_encoded(&copy, bytes_of(entry.data + FIRST_AT, first_size), first.mark);
+    entry_append_encoded(&copy,
+                         bytes_of(entry.data + SECOND_AT, entry.size - SECOND_AT),
+                         second.mark);
+    entry_finish(&copy, &header);
+    CHECK_BYTES(buf_bytes(&copy), buf_bytes(&entry));
+
+    buf_clear(&copy, SIZE_MAX);
+    entry_append_encoded(&copy, bytes_of(entry.data + FIRST_AT, first_size), UINT64_MAX - 1);
+    CHECK_EQ(copy.size, first_size);
+    struct entry_reader reader;
+    struct entry_command c;
+    entry_reader_of(buf_bytes(&copy), &reader);
+    CHECK_EQ(entry_next(&reader, &c), STATUS_OK);
+    struct entry_command marked = first;
+    marked.mark = UINT64_MAX - 1;
+    check_command(&c, &marked);
+    struct bytes args = bytes_of(copy.data + 40, copy.size - 40);
+    CHECK_BYTES(args, bytes_of(entry.data + FIRST_AT + 40, first_size - 40));
+    buf_deinit(&copy);
+    buf_deinit(&entry);
+}
+
+/* A retry keeps its bytes; only sequence and mark are written anew. */
+TEST(stamped_with_sequence_and_mark)
+{
+    struct buf entry = sample();
+    struct buf command;
+    buf_init(&command, 1024);
+    buf_append(&command, entry.data + FIRST_AT, SECOND_AT - FIRST_AT);
+    entry_stamp(&command, 0x1112131415161718, 0x2122232425262728);
+    struct entry_command stamped = first;
+    stamped.request.sequence = 0x1112131415161718;
+    stamped.mark = 0x2122232425262728;
+    struct entry_reader reader;
+    struct entry_command c;
+    entry_reader_of(buf_bytes(&command), &reader);
+    CHECK_EQ(entry_next(&reader, &c), STATUS_OK);
+    check_command(&c, &stamped);
+    entry_stamp(&command, first.request.sequence, first.mark);
+    CHECK_BYTES(buf_bytes(&command), bytes_of(entry.data + FIRST_AT, SECOND_AT - FIRST_AT));
+    buf_deinit(&command);
+    buf_deinit(&entry);
+}
+
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 TEST(random_damage_never_reads_beyond)
 {

@@ -1,0 +1,67 @@
+/* One client of the workload: its connection, what it asks, and the replies it waits for. */
+#ifndef SIM_CLIENT_H
+#define SIM_CLIENT_H
+
+#include "sim/workload.h"
+
+#define CLIENT_PENDING_MAX 64u
+#define CLIENT_KEYS_MAX 4u
+
+enum client_role {
+    CLIENT_ORDINARY,
+    CLIENT_ORDER_WRITER,
+    CLIENT_ORDER_READER,
+    CLIENT_FINAL_READER,
+};
+
+enum pending_kind {
+    PENDING_KEY,    /* one key */
+    PENDING_MGET,   /* a value for each key */
+    PENDING_EXISTS, /* how many of the keys are there */
+    PENDING_ECHO,
+    PENDING_SET_DATA,
+    PENDING_SET_FLAG,
+    PENDING_GET_FLAG,
+    PENDING_GET_DATA,
+};
+
+/* A command whose reply is awaited. */
+struct pending {
+    enum pending_kind kind;
+    unsigned key_count;
+    struct {
+        uint32_t key;
+        size_t operation;
+    } keys[CLIENT_KEYS_MAX];
+    int64_t number; /* ECHO: the value; SET_DATA: the round */
+    unsigned pair;
+};
+
+struct workload_client {
+    struct workload *workload;
+    unsigned index;
+    enum client_role role;
+    struct prng prng;
+    struct sim_conn *conn;
+    unsigned node; /* that it is or was connected to */
+    uint32_t session;
+    struct buf input;
+    struct pending pending[CLIENT_PENDING_MAX];
+    size_t pending_count;
+    int64_t flag_seen; /* by the reader: waits for the data; -1: refused */
+    uint64_t life;     /* of the connection: older timers are stale */
+    uint64_t batch;    /* grows with each batch: its timeout is stale after the replies */
+    bool is_active;
+    bool is_connected;
+};
+
+/* Connects, or asks the next batch. */
+void client_act(struct workload_client *c);
+/* The same, up to so much later. */
+void client_act_later(struct workload_client *c, uint64_t us_max);
+/* client_ask.c: adds some commands to out and what is expected for them. */
+void client_ask(struct workload_client *c, struct buf *out);
+/* client_reply.c: takes all whole replies out of the input. */
+void client_take_replies(struct workload_client *c);
+
+#endif

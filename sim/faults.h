@@ -1,0 +1,39 @@
+/* Injects faults at random: which kinds and how often says the plan, at whom and how the dice. */
+#ifndef SIM_FAULTS_H
+#define SIM_FAULTS_H
+
+#include "sim/links.h"
+#include "sim/watch.h"
+
+struct faults_options {
+    unsigned weight[SIM_FAULT_COUNT]; /* 0: never */
+    uint64_t gap_us_max;              /* between two of them */
+};
+
+struct faults {
+    struct world *world;
+    struct sim_network *network;
+    const struct watch *watch;
+    struct faults_options options;
+    struct links links;
+    /* private */
+    struct prng prng;
+    int64_t clock_offset_ms[SIM_NODES_MAX]; /* by jumps so far */
+    uint64_t epoch;                         /* of heals: older plans are void */
+    bool is_on;
+    struct sim_env *wiped; /* is or will be; NULL: nobody */
+};
+
+void faults_init(struct faults *f,
+                 struct sim_network *network,
+                 const struct watch *watch,
+                 unsigned client_count,
+                 const struct faults_options *options);
+void faults_start(struct faults *f);
+/* Somebody else has to lead some group: kills the leader, or cuts it off. */
+void faults_force_leader_change(struct faults *f);
+/* Ends all of them, and none follows. Machines that are down start, but for those that refused. */
+void faults_heal(struct faults *f);
+uint64_t faults_count(const struct world *w);
+
+#endif

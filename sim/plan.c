@@ -1,0 +1,265 @@
+#include "sim/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+#define SOLE_FAULTS_US (20 * SECOND_US)
+#define SLOW_WRITE_PER_MILLE 50
+#define FAULTS_US (60 * SECOND_US)
+
+const char *plan_name(enum plan_kind kind)
+{
+    static const char *const names[PLAN_KIND_COUNT] =
+        {"sole", "calm", "failover", "leaders", "mixed", "network", "pauses", "crashes", "wipe"};
+    ensure(kind < PLAN_KIND_COUNT);
+    return names[kind];
+}
+
+/* One statement for each number: the order of evaluation must not depend on the compiler. */
+
+static enum plan_kind pick_kind(struct prng *p)
+{
+    static const unsigned per_cent[PLAN_KIND_COUNT] = {8, 5, 8, 8, 31, 16, 8, 8, 8};
+    unsigned at = (unsigned)prng_below(p, 100);
+    unsigned kind = 0;
+    while (at >= per_cent[kind]) {
+        at -= per_cent[kind];
+        kind++;
+    }
+    return (enum plan_kind)kind;
+}
+
+/* Few groups mostly, as each costs time in every run. */
+static uint32_t pick_groups(struct prng *p)
+{
+    uint64_t x = prng_below(p, 100);
+    if (x < 60) {
+        return (uint32_t)prng_between(p, 1, 3);
+    }
+    return (uint32_t)(x < 90 ? prng_between(p, 4, 8) : prng_between(p, 9, 16));
+}
+
+static void pick_network(struct plan *plan, struct prng *p)
+{
+    struct sim_network_options *o = &plan->network;
+    o->latency_us_max = prng_between(p, 100, 5000);
+    o->connect_timeout_us_max = prng_between(p, 500, 5000) * MS_US;
+    o->window_bytes = prng_between(p, 64, 1024) * KIB;
+    o->short_write_per_mille = (unsigned)prng_below(p, 300);
+    bool is_quiet = plan->kind == PLAN_CALM || plan->kind == PLAN_FAILOVER;
+    o->slow_write_per_mille = is_quiet ? 0 : SLOW_WRITE_PER_MILLE;
+    o->tiny_chunk_per_mille = (unsigned)prng_below(p, 200);
+}
+
+static void pick_env(struct plan *plan, struct prng *p)
+{
+    struct sim_env_options *o = &plan->env;
+    bool is_sole = plan->kind == PLAN_SOLE;
+    o->log_segment_bytes = prng_between(p, 8, 64) * KIB;
+    o->store_fold_rows = prng_between(p, 1, 32);
+    bool is_tight = prng_chance(p, is_sole ? 300 : 100);
+    uint64_t tight = prng_between(p, 80, 320) * KIB;
+    o->buffer_memory = is_tight && plan->has_faults ? tight : 0;
+    o->job_delay_us_max = prng_between(p, 100, 5000);
+    o->down_us_max = prng_between(p, 50, 1500) * MS_US;
+    o->deliveries_max = (uint32_t)prng_between(p, 1, 32);
+    unsigned start_crash_per_mille = (unsigned)prng_below(p, is_sole ? 400 : 200);
+    bool has_start_crashes = plan->has_faults && plan->kind != PLAN_FAILOVER;
+    o->start_crash_per_mille = has_start_crashes ? start_crash_per_mille : 0;
+    o->wall_offset_ms = (int64_t)prng_below(p, 7200001) - 3600000;
+    for (unsigned i = 0; i < SIM_NODES_MAX; i++) {
+        plan->skew_ppm[i] = (int64_t)prng_below(p, 401) - 200;
+    }
+}
+
+static void pick_cluster(struct plan *plan, struct prng *p)
+{
+    struct sim_env_options *o = &plan->env;
+    bool is_large = prng_chance(p, 150);
+    o->groups = pick_groups(p);
+    bool has_election_timeout = prng_chance(p, 500);
+    uint32_t election_timeout_ms = (uint32_t)prng_between(p, 200, 1500);
+    bool has_request_timeout = prng_chance(p, 500);
+    uint32_t request_timeout_ms = (uint32_t)prng_between(p, 500, 5000);
+    if (plan->kind == PLAN_SOLE) {
+        plan->nodes = 1;
+        return;
+    }
+    plan->nodes = is_large ? 5 : 3;
+    bool has_defaults = plan->kind == PLAN_FAILOVER || plan->kind == PLAN_CALM;
+    o->election_timeout_ms = has_election_timeout && !has_defaults ? election_timeout_ms : 0;
+    o->request_timeout_ms = has_request_timeout && !has_defaults ? request_timeout_ms : 0;
+    size_t at = 0;
+    for (unsigned i = 0; i < plan->nodes; i++) {
+        int size = snprintf(plan->cluster + at,
+                            sizeof plan->cluster - at,
+                            "%sn%u:17379",
+                            i > 0 ? "," : "",
+                            i + 1);
+        ensure(size > 0);
+        at += (size_t)size;
+        ensure(at < sizeof plan->cluster);
+    }
+    o->cluster = plan->cluster;
+}
+
+static void pick_workload(struct plan *plan, struct prng *p)
+{
+    struct workload_options *o = &plan->workload;
+    bool is_sole = plan->kind == PLAN_SOLE;
+    o->clients = (unsigned)prng_between(p, is_sole ? 1 : 3, is_sole ? 8 : 10);
+    o->keys = (unsigned)prng_between(p, is_sole ? 7 : 12, is_sole ? 20 : 32);
+    o->expiring_keys = (unsigned)prng_between(p, 1, 4);
+    o->pipeline_max = (unsigned)prng_between(p, 1, is_sole ? 16 : 10);
+    o->timeout_us = prng_between(p, 1, 6) * SECOND_US;
+    o->is_pinned = prng_chance(p, 300);
+    o->has_order = true;
+    o->is_calm = plan->kind == PLAN_CALM;
+    uint64_t commands = is_sole ? prng_between(p, 1500, 4000) : prng_between(p, 4000, 7000);
+    uint64_t batches = commands * 2 / (1 + o->pipeline_max);
+    o->think_us_max = plan->faults_us * 2 * o->clients / batches;
+}
+
+/* ---- faults ---------------------------------------------------------------------------------- */
+
+struct weight {
+    enum sim_fault fault;
+    unsigned weight;
+    bool is_always_on;
+};
+
+/* Kinds are left out at random, so that rare combinations of the others get their turn. */
+static void add_weights(struct plan *plan,
+                        struct prng *p,
+                        const struct weight *weights,
+                        size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool is_on = prng_chance(p, 700);
+        if (is_on || weights[i].is_always_on) {
+            plan->faults.weight[weights[i].fault] += weights[i].weight;
+        }
+    }
+}
+
+static const struct weight at_machines[] = {
+    {SIM_FAULT_KILL, 5, true},
+    {SIM_FAULT_POWER_LOSS, 8, true},
+    {SIM_FAULT_IO_ERROR, 2, false},
+    {SIM_FAULT_CLEAN_STOP, 2, false},
+    {SIM_FAULT_SLOW_DISK, 2, false},
+    {SIM_FAULT_PAUSE, 1, false},
+    {SIM_FAULT_BREAK, 6, false},
+    {SIM_FAULT_CLOG, 2, false},
+    {SIM_FAULT_CLOCK_JUMP, 3, false},
+};
+
+static const struct weight at_cluster[] = {
+    {SIM_FAULT_KILL_LEADER, 3, true},
+    {SIM_FAULT_KILL_ALL, 1, false},
+    {SIM_FAULT_DOWN, 2, false},
+    {SIM_FAULT_PAUSE, 2, false},
+};
+
+static const struct weight at_network[] = {
+    {SIM_FAULT_PARTITION, 5, true},
+    {SIM_FAULT_ISOLATE, 4, true},
+    {SIM_FAULT_BRIDGE, 2, false},
+    {SIM_FAULT_SWIZZLE, 2, false},
+    {SIM_FAULT_CUT, 4, false},
+    {SIM_FAULT_LOSS, 2, false},
+    {SIM_FAULT_DELAY, 2, false},
+    {SIM_FAULT_LATE, 5, false},
+    {SIM_FAULT_BREAK, 4, false},
+};
+
+static const struct weight at_loops[] = {
+    {SIM_FAULT_PAUSE, 8, true},
+    {SIM_FAULT_CLOCK_JUMP, 4, true},
+    {SIM_FAULT_SLOW_DISK, 4, true},
+    {SIM_FAULT_ISOLATE, 2, false},
+    {SIM_FAULT_KILL_LEADER, 1, false},
+};
+
+static const struct weight at_all[] = {
+    {SIM_FAULT_KILL_ALL, 6, true},
+    {SIM_FAULT_POWER_LOSS, 6, true},
+    {SIM_FAULT_KILL, 6, true},
+    {SIM_FAULT_KILL_LEADER, 3, true},
+    {SIM_FAULT_IO_ERROR, 3, false},
+    {SIM_FAULT_LATE, 2, false},
+};
+
+static const struct weight at_leaders[] = {
+    {SIM_FAULT_KILL_LEADER, 10, true},
+    {SIM_FAULT_ISOLATE, 2, false},
+    {SIM_FAULT_BREAK, 2, false},
+};
+
+static const struct weight at_disk[] = {
+    {SIM_FAULT_WIPE, 10, true},
+    {SIM_FAULT_KILL, 2, true},
+    {SIM_FAULT_BREAK, 3, true},
+    {SIM_FAULT_CUT, 2, true},
+    {SIM_FAULT_KILL_LEADER, 2, true},
+    {SIM_FAULT_POWER_LOSS, 2, false},
+    {SIM_FAULT_LATE, 2, false},
+};
+
+#define ADD(plan, p, weights) add_weights(plan, p, weights, sizeof(weights) / sizeof(weights)[0])
+
+static void pick_faults(struct plan *plan, struct prng *p)
+{
+    switch (plan->kind) {
+    case PLAN_SOLE:
+        ADD(plan, p, at_machines);
+        break;
+    case PLAN_MIXED:
+        ADD(plan, p, at_machines);
+        ADD(plan, p, at_cluster);
+        ADD(plan, p, at_network);
+        break;
+    case PLAN_NETWORK:
+        ADD(plan, p, at_network);
+        break;
+    case PLAN_PAUSES:
+        ADD(plan, p, at_loops);
+        break;
+    case PLAN_CRASHES:
+        ADD(plan, p, at_all);
+        break;
+    case PLAN_LEADERS:
+        ADD(plan, p, at_leaders);
+        break;
+    case PLAN_WIPE:
+        ADD(plan, p, at_disk);
+        break;
+    case PLAN_CALM:
+    case PLAN_FAILOVER:
+    case PLAN_KIND_COUNT:
+        break;
+    }
+    uint64_t gap_ms = prng_between(p, 500, 2500);
+    uint64_t long_gap_ms = prng_between(p, 2000, 8000);
+    bool is_long = plan->kind != PLAN_SOLE && prng_chance(p, 700);
+    plan->faults.gap_us_max = (is_long ? long_gap_ms : gap_ms) * MS_US;
+}
+
+void plan_init(struct plan *plan, struct prng *p)
+{
+    *plan = (struct plan){0};
+    plan->kind = pick_kind(p);
+    bool has_faults = plan->kind != PLAN_SOLE || prng_below(p, 16) != 0;
+    plan->has_faults = has_faults && plan->kind != PLAN_CALM;
+    plan->faults_us = plan->kind == PLAN_SOLE ? SOLE_FAULTS_US : FAULTS_US;
+    pick_network(plan, p);
+    pick_env(plan, p);
+    pick_cluster(plan, p);
+    pick_workload(plan, p);
+    pick_faults(plan, p);
+    bool is_hard_start = prng_chance(p, 300);
+    plan->is_hard_start = plan->kind == PLAN_SOLE || (plan->kind == PLAN_MIXED && is_hard_start);
+}

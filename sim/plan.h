@@ -1,0 +1,40 @@
+/* What a run is like: everything that its seed says before it starts. */
+#ifndef SIM_PLAN_H
+#define SIM_PLAN_H
+
+#include "sim/faults.h"
+#include "sim/workload.h"
+
+#define PLAN_CLUSTER_BYTES (SIM_NODES_MAX * SIM_ADDRESS_BYTES)
+
+enum plan_kind {
+    PLAN_SOLE,     /* one node, a cluster of its own */
+    PLAN_CALM,     /* no faults, no elections */
+    PLAN_FAILOVER, /* leaders die in a quiet network; how long are writes refused? */
+    PLAN_LEADERS,  /* whoever leads is killed, every few seconds */
+    PLAN_MIXED,
+    PLAN_NETWORK,
+    PLAN_PAUSES,
+    PLAN_CRASHES, /* of one or all at once */
+    PLAN_WIPE,    /* one loses its disk */
+    PLAN_KIND_COUNT,
+};
+
+struct plan {
+    enum plan_kind kind;
+    unsigned nodes;
+    bool has_faults;
+    bool is_hard_start; /* faults from the first moment, not only once the cluster is formed */
+    uint64_t faults_us; /* for so long, at least */
+    char cluster[PLAN_CLUSTER_BYTES];
+    struct sim_network_options network;
+    struct sim_env_options env; /* of all nodes, but for their clocks */
+    int64_t skew_ppm[SIM_NODES_MAX];
+    struct workload_options workload;
+    struct faults_options faults;
+};
+
+const char *plan_name(enum plan_kind kind);
+void plan_init(struct plan *plan, struct prng *p);
+
+#endif

@@ -1,0 +1,313 @@
+#include "sim/watch.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#define LOOK_US (10 * MS_US)
+#define COMPARE_LOOKS 40u /* the state of a group is compared every so many looks */
+
+struct watch_group {
+    uint64_t term; /* the highest with a known leader */
+    uint32_t leader;
+    uint64_t fixed_term;
+    uint64_t commit_index_max; /* ever seen anywhere */
+    uint32_t *leaders;         /* by term, WATCH_NOBODY: not seen */
+    size_t leader_capacity;
+    struct node_group seen[SIM_NODES_MAX];
+    bool is_member[SIM_NODES_MAX]; /* has shown a replica */
+};
+
+void watch_init(struct watch *w, struct sim_network *network)
+{
+    *w = (struct watch){.world = network->world, .network = network};
+    w->groups = mem_alloc_zero(WATCH_GROUPS_MAX * sizeof w->groups[0]);
+    for (uint32_t g = 0; g < WATCH_GROUPS_MAX; g++) {
+        w->groups[g].leader = WATCH_NOBODY;
+    }
+}
+
+void watch_deinit(struct watch *w)
+{
+    for (uint32_t g = 0; g < WATCH_GROUPS_MAX; g++) {
+        mem_free(w->groups[g].leaders);
+    }
+    mem_free(w->groups);
+    *w = (struct watch){0};
+}
+
+/* ---- one look -------------------------------------------------------------------------------- */
+
+static uint32_t *leader_of_term(struct watch_group *group, uint64_t term)
+{
+    if (term >= group->leader_capacity) {
+        size_t capacity = (size_t)term + 64;
+        group->leaders = mem_realloc(group->leaders, capacity * sizeof group->leaders[0]);
+        for (size_t i = group->leader_capacity; i < capacity; i++) {
+            group->leaders[i] = WATCH_NOBODY;
+        }
+        group->leader_capacity = capacity;
+    }
+    return &group->leaders[term];
+}
+
+static void note_leader(struct watch *w, uint32_t g, uint32_t node, uint64_t term)
+{
+    struct watch_group *group = &w->groups[g];
+    uint32_t *leader = leader_of_term(group, term);
+    if (*leader != WATCH_NOBODY && *leader != node) {
+        world_fail(w->world,
+                   "group %" PRIu32 " term %" PRIu64 ": both n%" PRIu32 " and n%" PRIu32 " lead",
+                   g,
+                   term,
+                   *leader + 1,
+                   node + 1);
+    }
+    *leader = node;
+    if (term > group->term) {
+        w->leader_changes += group->leader != WATCH_NOBODY && group->leader != node ? 1 : 0;
+        group->term = term;
+        group->leader = node;
+        world_trace(w->world,
+                    "group %" PRIu32 " term %" PRIu64 ": n%" PRIu32 " leads",
+                    g,
+                    term,
+                    node + 1);
+    }
+}
+
+static void check_indexes(struct watch *w,
+                          uint32_t g,
+                          const struct sim_env *e,
+                          const struct node_group *now,
+                          const struct node_group *before)
+{
+    bool is_sound = now->applied_index <= now->commit_index;
+    /* A follower may know of commits beyond its log, but no leader commits what it does not hold.
+     */
+    is_sound = is_sound && (!now->is_leader || now->commit_index <= now->last_index);
+    bool has_grown = !before->is_here ||
+                     (now->term >= before->term && now->commit_index >= before->commit_index &&
+                      now->applied_index >= before->applied_index);
+    if (!is_sound || !has_grown) {
+        world_fail(w->world,
+                   "%s group %" PRIu32 ": term %" PRIu64 " last %" PRIu64 " commit %" PRIu64
+                   " applied %" PRIu64 " after term %" PRIu64 " commit %" PRIu64
+                   " applied %" PRIu64,
+                   e->name,
+                   g,
+                   now->term,
+                   now->last_index,
+                   now->commit_index,
+                   now->applied_index,
+                   before->term,
+                   before->commit_index,
+                   before->applied_index);
+    }
+}
+
+static void look_at_group(struct watch *w, struct sim_env *e, uint32_t g)
+{
+    struct watch_group *group = &w->groups[g];
+    struct node_group now = {0};
+    node_group(e->node, g, &now);
+    struct node_group *before = &group->seen[e->index];
+    if (!now.is_here) {
+        *before = now;
+        return;
+    }
+    check_indexes(w, g, e, &now, before);
+    if (now.is_leader && e->is_wiped) {
+        world_fail(w->world, "%s leads group %" PRIu32 " although it was emptied", e->name, g);
+    }
+    if (now.is_leader) {
+        note_leader(w, g, e->index, now.term);
+    }
+    if (w->are_terms_fixed && now.term != group->fixed_term) {
+        world_fail(w->world, "group %" PRIu32 ": an election without a fault", g);
+    }
+    group->is_member[e->index] = true;
+    if (now.commit_index > group->commit_index_max) {
+        group->commit_index_max = now.commit_index;
+    }
+    *before = now;
+}
+
+static void look_at_node(struct watch *w, struct sim_env *e)
+{
+    if (w->boots[e->index] != e->boot || !e->is_up) {
+        w->boots[e->index] = e->boot;
+        for (uint32_t g = 0; g < WATCH_GROUPS_MAX; g++) {
+            w->groups[g].seen[e->index] = (struct node_group){0};
+        }
+    }
+    if (!e->is_up || e->env.is_halted) {
+        return;
+    }
+    uint32_t count = node_group_count(e->node);
+    ensure(count <= WATCH_GROUPS_MAX);
+    w->group_count = count > w->group_count ? count : w->group_count;
+    for (uint32_t g = 0; g < count; g++) {
+        look_at_group(w, e, g);
+    }
+}
+
+static bool is_here(const struct watch *w, uint32_t g, unsigned node)
+{
+    const struct sim_env *e = w->network->machines[node];
+    return e->is_up && !e->env.is_halted && w->groups[g].seen[node].is_here;
+}
+
+/* Whoever has applied the same entries is in the same state. False: they are not. */
+static bool compare_states(struct watch *w, uint32_t g)
+{
+    const struct watch_group *group = &w->groups[g];
+    for (unsigned i = 0; i < w->network->machine_count; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            uint64_t index = group->seen[i].applied_index;
+            if (!is_here(w, g, i) || !is_here(w, g, j) || group->seen[j].applied_index != index) {
+                continue;
+            }
+            uint64_t hash = node_group_hash(w->network->machines[i]->node, g);
+            if (hash != node_group_hash(w->network->machines[j]->node, g)) {
+                world_fail(w->world,
+                           "group %" PRIu32 " index %" PRIu64 ": n%u and n%u differ in state",
+                           g,
+                           index,
+                           j + 1,
+                           i + 1);
+                return false;
+            }
+            break; /* equal to one of them is enough */
+        }
+    }
+    return true;
+}
+
+void watch_look(struct watch *w)
+{
+    for (unsigned i = 0; i < w->network->machine_count; i++) {
+        look_at_node(w, w->network->machines[i]);
+    }
+    w->looks++;
+    if (w->group_count > 0 && w->looks % (COMPARE_LOOKS / w->group_count + 1) == 0) {
+        (void)compare_states(w, w->compare_next++ % w->group_count);
+    }
+}
+
+static void fire_look(void *owner, void *item, uint64_t tag)
+{
+    struct watch *w = owner;
+    (void)item;
+    (void)tag;
+    watch_look(w);
+    world_schedule(w->world, LOOK_US, fire_look, w, NULL, 0);
+}
+
+void watch_start(struct watch *w)
+{
+    world_schedule(w->world, LOOK_US, fire_look, w, NULL, 0);
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+uint32_t watch_leader(const struct watch *w, uint32_t group)
+{
+    if (group >= w->group_count) {
+        return WATCH_NOBODY;
+    }
+    const struct watch_group *g = &w->groups[group];
+    bool leads = g->leader != WATCH_NOBODY && w->network->machines[g->leader]->is_up &&
+                 g->seen[g->leader].is_leader && g->seen[g->leader].term == g->term;
+    return leads ? g->leader : WATCH_NOBODY;
+}
+
+bool watch_is_led(const struct watch *w)
+{
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        if (watch_leader(w, g) == WATCH_NOBODY) {
+            return false;
+        }
+    }
+    return w->group_count > 0;
+}
+
+/* A follower may keep an entry of an old term behind its end, until a new one takes its place. */
+static bool is_at_end(const struct node_group *seen)
+{
+    bool is_all_committed = !seen->is_leader || seen->commit_index == seen->last_index;
+    return seen->applied_index == seen->commit_index && is_all_committed;
+}
+
+static bool is_group_settled(const struct watch *w, const struct watch_group *group)
+{
+    const struct node_group *first = NULL;
+    unsigned members = 0;
+    for (unsigned i = 0; i < w->network->machine_count; i++) {
+        const struct sim_env *e = w->network->machines[i];
+        const struct node_group *seen = &group->seen[i];
+        if (e->has_refused || !group->is_member[i]) {
+            continue;
+        }
+        if (!e->is_up || !seen->is_here || !is_at_end(seen)) {
+            return false;
+        }
+        first = first != NULL ? first : seen;
+        members++;
+        if (seen->applied_index != first->applied_index) {
+            return false;
+        }
+    }
+    return members > 1 && first->applied_index >= group->commit_index_max;
+}
+
+bool watch_is_settled(struct watch *w)
+{
+    watch_look(w);
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        if (!is_group_settled(w, &w->groups[g])) {
+            return false;
+        }
+    }
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        if (!compare_states(w, g)) {
+            return false;
+        }
+    }
+    return w->group_count > 0;
+}
+
+void watch_print(const struct watch *w, struct buf *out)
+{
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        if (is_group_settled(w, &w->groups[g])) {
+            continue;
+        }
+        buf_printf(out, "group %" PRIu32, g);
+        for (unsigned i = 0; i < w->network->machine_count; i++) {
+            const struct node_group *seen = &w->groups[g].seen[i];
+            if (!w->groups[g].is_member[i]) {
+                continue;
+            }
+            buf_printf(out,
+                       ", n%u%s term %" PRIu64 " last %" PRIu64 " commit %" PRIu64
+                       " applied %" PRIu64,
+                       i + 1,
+                       seen->is_leader ? " leads" : "",
+                       seen->term,
+                       seen->last_index,
+                       seen->commit_index,
+                       seen->applied_index);
+        }
+        buf_append_text(out, "\n");
+    }
+}
+
+void watch_fix_terms(struct watch *w)
+{
+    w->are_terms_fixed = true;
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        w->groups[g].fixed_term = w->groups[g].term;
+    }
+}

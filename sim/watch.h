@@ -1,0 +1,48 @@
+/*
+ * Looks at all groups on all nodes again and again: at most one leader per term, indexes that only
+ * grow, equal states at equal indexes; counts changes of leaders.
+ */
+#ifndef SIM_WATCH_H
+#define SIM_WATCH_H
+
+#include "sim/sim_env.h"
+
+#define WATCH_GROUPS_MAX 40u
+#define WATCH_NOBODY UINT32_MAX
+
+struct watch_group; /* watch.c */
+
+struct watch {
+    struct world *world;
+    struct sim_network *network;
+    uint32_t group_count; /* the most that a node has shown; 0: not formed yet */
+    uint64_t leader_changes;
+    bool are_terms_fixed; /* from now on an election is a failure */
+    /* private */
+    struct watch_group *groups;
+    uint64_t looks;
+    uint32_t compare_next;         /* group */
+    uint64_t boots[SIM_NODES_MAX]; /* of which the indexes are known */
+};
+
+void watch_init(struct watch *w, struct sim_network *network);
+void watch_deinit(struct watch *w);
+/* Looks every 10 ms of virtual time from now on. */
+void watch_start(struct watch *w);
+/* Once, now. */
+void watch_look(struct watch *w);
+/* The node that leads the group, as far as seen, and is up; else WATCH_NOBODY. */
+uint32_t watch_leader(const struct watch *w, uint32_t group);
+/* All groups have a leader that is up. */
+bool watch_is_led(const struct watch *w);
+/*
+ * All nodes that are up hold the same log and the same state in all groups, nothing is under way,
+ * and nothing that was ever committed is missing.
+ */
+bool watch_is_settled(struct watch *w);
+/* Says what is not equal, for reports. */
+void watch_print(const struct watch *w, struct buf *out);
+/* No elections from now on (scenario 1). */
+void watch_fix_terms(struct watch *w);
+
+#endif

@@ -1,0 +1,242 @@
+/* The groups of a node, and the messages between nodes. */
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "node/node_parts.h"
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+/* Founders take turns: group g begins on the nodes behind node g, as many as there are replicas. */
+static void place(const struct node *node, uint32_t group, struct router_group *out_group)
+{
+    uint32_t count = node->node_count < NODE_REPLICAS ? node->node_count : NODE_REPLICAS;
+    out_group->node_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        out_group->nodes[i] = (group + i) % node->node_count + 1;
+    }
+}
+
+static bool is_here(const struct node *node, const struct router_group *group)
+{
+    for (uint32_t i = 0; i < group->node_count; i++) {
+        if (group->nodes[i] == node->identity.number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_leader_changed(void *owner, uint32_t group)
+{
+    struct node *node = owner;
+    if (node->router != NULL) {
+        router_leader_changed(node->router, group);
+    }
+}
+
+static void create_group(struct node *node, uint16_t number, struct router_group *group)
+{
+    struct shard_options shard_options = {
+        .group = number,
+        .leader_changed = on_leader_changed,
+        .owner = node,
+    };
+    uint32_t election_ms = node->options.election_timeout_ms;
+    struct replica_options replica_options = {
+        .group = number,
+        .id = node->identity.number,
+        .election_timeout_ms = election_ms,
+        .heartbeat_ms = election_ms / NODE_HEARTBEATS,
+    };
+    group->shard = shard_create(node->env, &node->store, &node->stats, &shard_options);
+    group->replica = replica_create(node->env,
+                                    &node->log,
+                                    node->peers,
+                                    node->rounds,
+                                    &replica_options,
+                                    shard_replica_events(),
+                                    group->shard);
+    shard_attach(group->shard, group->replica);
+}
+
+void node_create_groups(struct node *node)
+{
+    uint32_t count = node->identity.groups + 1;
+    node->groups = mem_alloc_zero(count * sizeof node->groups[0]);
+    for (uint32_t g = 0; g < count; g++) {
+        place(node, g, &node->groups[g]);
+        if (is_here(node, &node->groups[g])) {
+            create_group(node, (uint16_t)g, &node->groups[g]);
+        }
+    }
+}
+
+void node_destroy_groups(struct node *node)
+{
+    for (uint32_t g = 0; g < node_groups(node); g++) {
+        shard_destroy(node->groups[g].shard);
+        replica_destroy(node->groups[g].replica);
+    }
+    mem_free(node->groups);
+    node->groups = NULL;
+}
+
+/* The same on every founder: it becomes entry 1 of the group's log. */
+static void founders_of(const struct router_group *group, struct engine_config *out_config)
+{
+    *out_config = (struct engine_config){.index = 1, .count = group->node_count};
+    for (uint32_t i = 0; i < group->node_count; i++) {
+        uint32_t at = i;
+        while (at > 0 && out_config->members[at - 1].id > group->nodes[i]) {
+            out_config->members[at] = out_config->members[at - 1];
+            at--;
+        }
+        out_config->members[at] = (struct engine_member){.id = group->nodes[i], .is_voter = true};
+    }
+}
+
+enum status node_start_groups(struct node *node, struct error *error)
+{
+    ensure(!node->has_started_groups);
+    node->has_started_groups = true;
+    for (uint32_t g = 0; g < node_groups(node); g++) {
+        struct router_group *group = &node->groups[g];
+        if (group->replica != NULL) {
+            struct engine_config founders;
+            founders_of(group, &founders);
+            enum status s = replica_start(group->replica, &founders, error);
+            if (s != STATUS_OK) {
+                return s;
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
+uint32_t node_group_count(const struct node *node)
+{
+    return node->has_started_groups ? node_groups(node) : 0;
+}
+
+void node_group(const struct node *node, uint32_t number, struct node_group *out_group)
+{
+    *out_group = (struct node_group){0};
+    if (number >= node_group_count(node) || node->groups[number].replica == NULL) {
+        return;
+    }
+    const struct replica *r = node->groups[number].replica;
+    *out_group = (struct node_group){
+        .is_here = true,
+        .is_leader = replica_is_leader(r),
+        .term = replica_term(r),
+        .leader = replica_node(replica_leader(r)),
+        .last_index = replica_last_index(r),
+        .commit_index = replica_commit_index(r),
+        .applied_index = replica_applied(r),
+    };
+}
+
+uint64_t node_group_hash(const struct node *node, uint32_t number)
+{
+    ensure(number < node_groups(node) && node->groups[number].shard != NULL);
+    return shard_hash(node->groups[number].shard);
+}
+
+/* ---- messages between nodes ------------------------------------------------------------------ */
+
+static enum status receive_raft(struct node *node, uint32_t from, struct bytes message)
+{
+    struct message_route route;
+    struct engine_message m;
+    enum status s = message_decode(message, &route, &m, &node->entries);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    if (replica_node(route.sender) != from) {
+        return STATUS_MALFORMED;
+    }
+    if (route.group < node_groups(node) && node->groups[route.group].replica != NULL) {
+        replica_receive(node->groups[route.group].replica, &route, &m);
+    }
+    return STATUS_OK;
+}
+
+static enum status receive(struct node *node, uint32_t from, struct bytes message)
+{
+    if (message.size == 0) {
+        return STATUS_MALFORMED;
+    }
+    enum message_kind kind = (enum message_kind)message.data[0];
+    if (kind == MESSAGE_FOUNDING) {
+        founding_received(&node->founding, from, message);
+        return STATUS_OK;
+    }
+    if (!node->has_started_groups) {
+        return STATUS_OK; /* not a member yet: nothing is answered, nobody gets a vote */
+    }
+    switch (kind) {
+    case MESSAGE_RAFT:
+        return receive_raft(node, from, message);
+    case MESSAGE_PROBE:
+    case MESSAGE_PROBE_RESULT:
+        return rounds_received(node->rounds, from, message);
+    case MESSAGE_REQUESTS:
+    case MESSAGE_REPLIES:
+        return router_received(node->router, from, message);
+    case MESSAGE_FOUNDING:
+        break;
+    }
+    return STATUS_MALFORMED;
+}
+
+static void on_received(void *owner, uint32_t from, enum peer_class class, struct bytes message)
+{
+    struct node *node = owner;
+    (void)class;
+    if (node->state != NODE_STATE_RUNNING && node->state != NODE_STATE_DRAINING) {
+        return;
+    }
+    if (receive(node, from, message) != STATUS_OK) {
+        reached("node: malformed message");
+        node->stats.messages_malformed++;
+    }
+}
+
+static bool on_judge(void *owner, const struct peer_hello *hello, const char **out_reason)
+{
+    struct node *node = owner;
+    return founding_judge(&node->founding, hello, out_reason);
+}
+
+static void on_refused(void *owner, uint32_t number, const char *reason)
+{
+    struct node *node = owner;
+    founding_refused(&node->founding, number, reason);
+}
+
+static void on_connected(void *owner, const struct peer_hello *hello)
+{
+    struct node *node = owner;
+    founding_connected(&node->founding, hello->number);
+    rounds_connected(node->rounds, hello->number);
+    router_connected(node->router, hello->number);
+}
+
+static void on_disconnected(void *owner, uint32_t number)
+{
+    struct node *node = owner;
+    router_disconnected(node->router, number);
+}
+
+const struct peer_events *node_peer_events(void)
+{
+    static const struct peer_events events = {
+        .judge = on_judge,
+        .refused = on_refused,
+        .connected = on_connected,
+        .disconnected = on_disconnected,
+        .received = on_received,
+    };
+    return &events;
+}

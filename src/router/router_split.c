@@ -1,0 +1,213 @@
+/* Commands whose keys lie in several groups: cut into one part for each, and put together again. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "data/slot.h"
+#include "protocol/resp_reply.h"
+#include "protocol/resp_writer.h"
+#include "router/router_parts.h"
+
+/* ---- cutting --------------------------------------------------------------------------------- */
+
+static bool can_split(const struct command *command)
+{
+    return (command->flags & COMMAND_READ) != 0 && command->policy == COMMAND_SPLIT_BY_KEY &&
+           command->merge != COMMAND_MERGE_FIRST;
+}
+
+/* Numbers the groups of the keys in the order they appear; out_groups gets them. */
+static struct split *number_parts(struct router *r,
+                                  const struct router_request *request,
+                                  uint32_t *out_groups)
+{
+    struct split *split = mem_alloc_zero(sizeof *split);
+    split->key_count = command_key_count(request->command, request->arg_count);
+    split->part_of_key = mem_alloc(split->key_count * sizeof split->part_of_key[0]);
+    for (size_t i = 0; i < split->key_count; i++) {
+        size_t at = command_key_at(request->command, request->arg_count, i);
+        uint32_t group = router_group_of_slot(r, slot_of_key(request->args[at]));
+        if (r->part_of_group[group] == 0) {
+            out_groups[split->part_count] = group;
+            r->part_of_group[group] = ++split->part_count;
+        }
+        split->part_of_key[i] = r->part_of_group[group] - 1;
+    }
+    for (uint32_t i = 0; i < split->part_count; i++) {
+        r->part_of_group[out_groups[i]] = 0;
+    }
+    split->waiting = split->part_count;
+    return split;
+}
+
+/*
+ * Sorts the keys, each with the arguments that belong to it, by part: args gets all of the first
+ * part, then all of the second, and so on; out_end[i] is the end of part i there.
+ */
+static void sort_args(const struct split *split,
+                      const struct router_request *request,
+                      struct bytes *args,
+                      size_t *out_end)
+{
+    size_t step = (size_t)request->command->keys.step;
+    for (size_t i = 0; i < split->key_count; i++) {
+        out_end[split->part_of_key[i]] += step;
+    }
+    size_t end = 0;
+    for (uint32_t p = 0; p < split->part_count; p++) {
+        size_t size = out_end[p];
+        out_end[p] = end; /* its beginning, which the keys then push to its end */
+        end += size;
+    }
+    for (size_t i = 0; i < split->key_count; i++) {
+        size_t at = command_key_at(request->command, request->arg_count, i);
+        size_t *to = &out_end[split->part_of_key[i]];
+        memcpy(&args[*to], &request->args[at], step * sizeof args[0]);
+        *to += step;
+    }
+}
+
+bool router_split(struct router *r, struct router_request *request)
+{
+    const struct command *command = request->command;
+    if (!can_split(command)) {
+        resp_write_error(request->reply,
+                         "CROSSSLOT Keys in request don't hash to the same slot (these are in "
+                         "several groups; a common {tag} keeps keys together)");
+        router_finish_request(r, request);
+        return false;
+    }
+    /* Nothing but keys: what else there is would have to go to all parts. */
+    ensure(command->keys.first == 1 && command->keys.last == -1);
+    uint32_t *groups = mem_alloc((size_t)r->options.group_count * sizeof groups[0]);
+    struct split *split = number_parts(r, request, groups);
+    struct bytes *args = router_args(r, split->key_count * (size_t)command->keys.step);
+    size_t *ends = mem_alloc_zero(split->part_count * sizeof ends[0]);
+    sort_args(split, request, args, ends);
+    struct router_task **tail = &request->task;
+    for (uint32_t p = 0; p < split->part_count; p++) {
+        size_t begin = p > 0 ? ends[p - 1] : 0;
+        *tail =
+            router_task_create(r, request, &r->routes[groups[p]], args + begin, ends[p] - begin);
+        tail = &(*tail)->next_part;
+    }
+    request->task->split = split;
+    mem_free(ends);
+    mem_free(groups);
+    return true;
+}
+
+/* ---- merging --------------------------------------------------------------------------------- */
+
+/* A part's reply is no answer to this command: from a node with another idea of it. */
+static void write_unexpected(struct router_request *request)
+{
+    reached("router: replies that cannot be merged");
+    resp_write_error(request->reply, "ERR the groups of these keys answered in different ways");
+}
+
+/* The first part that is an error; NULL if there is none. */
+static const struct router_task *find_error(const struct router_request *request)
+{
+    for (const struct router_task *t = request->task; t != NULL; t = t->next_part) {
+        if (t->reply.size > 0 && t->reply.data[0] == '-') {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static void merge_sum(struct router_request *request)
+{
+    int64_t sum = 0;
+    for (const struct router_task *t = request->task; t != NULL; t = t->next_part) {
+        struct bytes rest = buf_bytes(&t->reply);
+        struct resp_value value;
+        if (resp_value_read(&rest, &value) != STATUS_OK || value.type != RESP_TYPE_INTEGER ||
+            rest.size > 0 || __builtin_add_overflow(sum, value.integer, &sum)) {
+            write_unexpected(request);
+            return;
+        }
+    }
+    resp_write_integer(request->reply, sum);
+}
+
+/* Reads the array's header of each part; out_rests get the elements. False: not such arrays. */
+static bool open_arrays(const struct router_request *request, struct bytes *out_rests)
+{
+    const struct split *split = request->task->split;
+    int64_t elements = 0;
+    uint32_t p = 0;
+    for (const struct router_task *t = request->task; t != NULL; t = t->next_part) {
+        struct resp_value value;
+        out_rests[p] = buf_bytes(&t->reply);
+        if (resp_value_read(&out_rests[p], &value) != STATUS_OK || value.type != RESP_TYPE_ARRAY ||
+            value.count < 0) {
+            return false;
+        }
+        elements += value.count;
+        p++;
+    }
+    return elements == (int64_t)split->key_count;
+}
+
+/* Appends the elements in the order of the keys. False: some part has too few. */
+static bool append_elements(struct router_request *request, struct bytes *rests)
+{
+    const struct split *split = request->task->split;
+    for (size_t i = 0; i < split->key_count; i++) {
+        struct bytes *rest = &rests[split->part_of_key[i]];
+        size_t size = 0;
+        if (resp_reply_size(*rest, &size) != STATUS_OK) {
+            return false;
+        }
+        buf_append(request->reply, rest->data, size);
+        *rest = bytes_of(rest->data + size, rest->size - size);
+    }
+    return true;
+}
+
+static void merge_array(struct router_request *request)
+{
+    const struct split *split = request->task->split;
+    size_t bytes = 0;
+    for (const struct router_task *t = request->task; t != NULL; t = t->next_part) {
+        bytes += t->reply.size;
+    }
+    if (bytes > LIMIT_REPLY_VALUES_BYTES + split->key_count * RESP_FRAME_BYTES_MAX) {
+        resp_write_errorf(request->reply,
+                          "ERR values of more than %u bytes in one reply",
+                          LIMIT_REPLY_VALUES_BYTES);
+        return;
+    }
+    struct bytes *rests = mem_alloc(split->part_count * sizeof rests[0]);
+    size_t before = request->reply->size;
+    bool is_good = open_arrays(request, rests);
+    if (is_good) {
+        resp_write_array(request->reply, split->key_count);
+        is_good = append_elements(request, rests);
+    }
+    if (!is_good) {
+        request->reply->size = before;
+        write_unexpected(request);
+    }
+    mem_free(rests);
+}
+
+void router_merge(struct router_request *request)
+{
+    const struct router_task *error = find_error(request);
+    if (error != NULL) {
+        buf_append_bytes(request->reply, buf_bytes(&error->reply));
+        return;
+    }
+    switch (request->command->merge) {
+    case COMMAND_MERGE_SUM:
+        merge_sum(request);
+        return;
+    case COMMAND_MERGE_ARRAY:
+        merge_array(request);
+        return;
+    case COMMAND_MERGE_FIRST:
+        break;
+    }
+    unreachable("only commands with a merge are split");
+}

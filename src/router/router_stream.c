@@ -1,0 +1,272 @@
+/* The order of one connection's commands: runs, sequences, answers, giving up (ORD-7, DUP-3). */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "protocol/resp_writer.h"
+#include "router/router_parts.h"
+
+/* Larger replies change hands instead of being copied. */
+#define REPLY_COPY_BYTES_MAX 4096u
+
+void router_stream_init(struct router_stream *stream)
+{
+    list_init(&stream->queue);
+    list_init(&stream->dirty_link);
+    stream->outstanding = 0;
+    stream->is_paused = false;
+}
+
+static struct router_request *first_of(const struct router_stream *stream)
+{
+    return container_of(stream->queue.next, struct router_request, link);
+}
+
+/* A stream is linked only while requests of it wait: else it might end, linked. */
+void router_stream_changed(struct router *r, struct router_stream *stream)
+{
+    bool may_start =
+        !list_is_empty(&stream->queue) && (!stream->is_paused || first_of(stream)->task->is_write);
+    if (!may_start) {
+        list_remove(&stream->dirty_link);
+    } else if (stream->outstanding == 0 && list_is_empty(&stream->dirty_link)) {
+        list_append(&r->dirty, &stream->dirty_link);
+    }
+}
+
+void router_stream_pause(struct router *r, struct router_stream *stream, bool is_paused)
+{
+    stream->is_paused = is_paused;
+    router_stream_changed(r, stream);
+}
+
+/* ---- sequences ------------------------------------------------------------------------------- */
+
+uint64_t router_mark(const struct route *route)
+{
+    if (list_is_empty(&route->open)) {
+        return route->sequence_last;
+    }
+    return container_of(route->open.next, struct router_task, open_link)->sequence - 1;
+}
+
+/* Writes that may start: no sequence reaches mark + DUP_WINDOW, where it would never execute. */
+static uint64_t window_room(const struct route *route)
+{
+    return DUP_WINDOW - 1 - (route->sequence_last - router_mark(route));
+}
+
+static void open_write(struct router_task *t)
+{
+    t->sequence = ++t->route->sequence_last;
+    list_append(&t->route->open, &t->open_link);
+}
+
+/* Answered or given up: the mark may pass it (DUP-3). */
+static void close_write(struct router_task *t)
+{
+    struct route *route = t->route;
+    bool is_first = route->open.next == &t->open_link;
+    list_remove(&t->open_link);
+    if (is_first) {
+        list_move_all(&t->router->dirty, &route->held);
+    }
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static void start_task(struct router_batch *b, struct router_task *t)
+{
+    ensure(t->batch == NULL && t->route == b->route);
+    t->batch = b;
+    list_append(&b->tasks, &t->link);
+    t->request->stream->outstanding++;
+    if (t->is_write) {
+        open_write(t);
+    }
+}
+
+static void dequeue(struct router_request *request)
+{
+    list_remove(&request->link);
+    request->is_queued = false;
+}
+
+static void start_request(struct router *r, struct router_request *request, bool has_leader)
+{
+    dequeue(request);
+    router_start_deadline(r, request, has_leader);
+}
+
+static void start_parts(struct router *r, struct router_request *request)
+{
+    start_request(r, request, true);
+    for (struct router_task *t = request->task; t != NULL; t = t->next_part) {
+        start_task(router_batch_create(r, t->route), t);
+    }
+    /* Dispatched once all are started: one that is answered at once must not end the request. */
+    struct router_task *next = NULL;
+    for (struct router_task *t = request->task; t != NULL; t = next) {
+        next = t->next_part; /* the last answer releases all parts */
+        router_batch_dispatch(r, t->batch);
+    }
+}
+
+/* True if the request can join the run of which first is the first and that has grown to bytes. */
+static bool joins(const struct router_task *first, const struct router_task *t, size_t bytes)
+{
+    return t->route == first->route && t->is_write == first->is_write && t->next_part == NULL &&
+           bytes + t->bytes.size <= ROUTER_BATCH_BYTES_MAX;
+}
+
+void router_stream_start(struct router *r, struct router_stream *stream)
+{
+    ensure(stream->outstanding == 0 && !list_is_empty(&stream->queue));
+    struct router_task *first = first_of(stream)->task;
+    if (first->next_part != NULL) {
+        start_parts(r, first->request);
+        return;
+    }
+    uint64_t room = first->is_write ? window_room(first->route) : UINT64_MAX;
+    if (room == 0) {
+        reached("router: window of sequences full");
+        list_append(&first->route->held, &stream->dirty_link);
+        return;
+    }
+    struct router_batch *b = router_batch_create(r, first->route);
+    size_t bytes = 0;
+    uint64_t count = 0;
+    bool has_leader = router_has_leader(r, first->route);
+    while (!list_is_empty(&stream->queue) && count < room) {
+        struct router_request *request = first_of(stream);
+        if (count > 0 && !joins(first, request->task, bytes)) {
+            break;
+        }
+        start_request(r, request, has_leader);
+        start_task(b, request->task);
+        bytes += request->task->bytes.size;
+        count++;
+    }
+    router_batch_dispatch(r, b);
+}
+
+void router_stream_return(struct router *r, struct router_batch *b)
+{
+    while (!list_is_empty(&b->tasks)) {
+        struct router_task *t = container_of(b->tasks.prev, struct router_task, link);
+        struct router_request *request = t->request;
+        ensure(!t->is_write && !t->is_in_shard && !t->is_sent && t->next_part == NULL);
+        list_remove(&t->link);
+        t->batch = NULL;
+        list_remove(&request->deadline_link);
+        request->is_queued = true;
+        list_insert_before(request->stream->queue.next, &request->link);
+        request->stream->outstanding--;
+        /* Not dirty: within this turn the shard would only put them back again, and again. */
+        if (list_is_empty(&request->stream->dirty_link)) {
+            list_append(&r->resting, &request->stream->dirty_link);
+        }
+        router_stream_changed(r, request->stream); /* it may be paused */
+    }
+}
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static void move_reply(struct buf *to, struct buf *from)
+{
+    if (to->size == 0 && from->size > REPLY_COPY_BYTES_MAX && from->size <= to->size_max) {
+        uint8_t *data = to->data;
+        size_t capacity = to->capacity;
+        to->data = from->data;
+        to->size = from->size;
+        to->capacity = from->capacity;
+        from->data = data;
+        from->size = 0;
+        from->capacity = capacity;
+        return;
+    }
+    buf_append_bytes(to, buf_bytes(from));
+}
+
+/* Out of its batch and the window; its stream may go on. */
+static void end_task(struct router_task *t)
+{
+    struct router_stream *stream = t->request->stream;
+    if (t->is_write) {
+        close_write(t);
+    }
+    list_remove(&t->link);
+    t->batch = NULL;
+    ensure(stream->outstanding > 0);
+    stream->outstanding--;
+    router_stream_changed(t->router, stream);
+}
+
+void router_task_answered(struct router_task *t)
+{
+    struct router *r = t->router;
+    struct router_request *request = t->request;
+    t->is_sent = false;
+    end_task(t);
+    if (request->task->next_part != NULL) {
+        router_task_charge(t);
+        if (--request->task->split->waiting > 0) {
+            return;
+        }
+        router_merge(request);
+    } else {
+        move_reply(request->reply, &t->reply);
+    }
+    router_parts_release(request);
+    router_finish_request(r, request);
+}
+
+/* ---- giving up ------------------------------------------------------------------------------- */
+
+static void leave_batch(struct router *r, struct router_task *t)
+{
+    struct router_batch *b = t->batch;
+    if (t->is_in_shard) {
+        ensure(b->in_shard > 0);
+        b->in_shard--;
+    }
+    end_task(t);
+    router_batch_settle(r, b);
+}
+
+/*
+ * CLUSTERDOWN is a promise: not executed, and never will be (DUP-6). So it needs more than silence:
+ * each copy that was handed to the peer or to a shard must have been refused.
+ */
+void router_give_up(struct router *r, struct router_request *request)
+{
+    bool is_possible = false;
+    bool is_named = false;
+    uint32_t group = request->task->route->group;
+    if (request->is_queued) {
+        dequeue(request);
+        router_stream_changed(r, request->stream);
+    }
+    for (struct router_task *t = request->task; t != NULL; t = t->next_part) {
+        if (t->batch != NULL) {
+            group = is_named ? group : t->route->group;
+            is_named = true;
+            is_possible |= t->is_write && (t->is_sent || t->is_possible);
+            leave_batch(r, t);
+        }
+    }
+    router_parts_release(request);
+    r->stats->requests_given_up++;
+    if (is_possible) {
+        reached("router: outcome unknown");
+        resp_write_errorf(request->reply,
+                          "%s the command may or may not have been executed (no answer from group "
+                          "%u in time)",
+                          status_prefix(STATUS_OUTCOME_UNKNOWN),
+                          group);
+    } else {
+        reached("router: no leader in time");
+        resp_write_errorf(request->reply,
+                          "CLUSTERDOWN group %u has no leader; the command was not executed",
+                          group);
+    }
+    router_finish_request(r, request);
+}

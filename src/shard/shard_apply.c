@@ -1,0 +1,214 @@
+/* Applying committed entries: the same on every replica, and again at every restart. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "protocol/resp_writer.h"
+#include "shard/shard_parts.h"
+
+#define SCRATCH_BYTES_KEPT 4096u
+
+/* ---- decoding -------------------------------------------------------------------------------- */
+
+/* What the gateway checked before it sent the command; here it comes from a disk or a peer. */
+static enum status check_command(const struct command *row,
+                                 const struct entry_command *c,
+                                 const struct bytes *args)
+{
+    size_t arg_count = (size_t)c->arg_count + 1;
+    bool is_good = c->database < LIMIT_DATABASES && (c->resp == 2 || c->resp == 3) &&
+                   command_arity_fits(row, arg_count) &&
+                   command_judge_keys(row, args, arg_count) == COMMAND_KEYS_FIT;
+    return is_good ? STATUS_OK : STATUS_CORRUPT;
+}
+
+static enum status read_args(struct shard *s,
+                             struct entry_reader *reader,
+                             const struct command *row,
+                             const struct entry_command *c)
+{
+    size_t needed = (size_t)c->arg_count + 1;
+    if (needed > s->args_capacity) {
+        s->args = mem_realloc(s->args, needed * sizeof s->args[0]);
+        s->args_capacity = needed;
+    }
+    s->args[0] = bytes_of_text(row->name);
+    for (size_t i = 1; i < needed; i++) {
+        enum status status = entry_next_arg(reader, &s->args[i]);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return check_command(row, c, s->args);
+}
+
+enum status shard_read_command(struct shard *s,
+                               struct entry_reader *reader,
+                               struct entry_command *out_command,
+                               const struct command **out_row)
+{
+    enum status status = entry_next(reader, out_command);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    const struct command *row = command_by_id(out_command->id);
+    if (row == NULL || out_command->semantics > row->semantics) {
+        return STATUS_UNSUPPORTED;
+    }
+    *out_row = row;
+    return read_args(s, reader, row, out_command);
+}
+
+/* ---- one command ----------------------------------------------------------------------------- */
+
+static bool is_same_request(const struct request_id *a, const struct request_id *b)
+{
+    return a->node == b->node && a->incarnation == b->incarnation && a->sequence == b->sequence;
+}
+
+/* The request whose command this is, if somebody waits for it here. */
+static struct shard_request *take_waiting(struct proposal *p, const struct request_id *id)
+{
+    if (p == NULL || list_is_empty(&p->writes) || id->sequence == 0) {
+        return NULL;
+    }
+    struct shard_request *r = container_of(p->writes.next, struct shard_request, link);
+    ensure(is_same_request(&r->id, id)); /* the entry is the one that was proposed */
+    list_remove(&r->link);
+    return r;
+}
+
+static void run(struct shard *s,
+                const struct command *row,
+                const struct entry_command *c,
+                uint64_t seed,
+                struct buf *reply)
+{
+    struct view_local *v = &s->apply_view;
+    struct keyspace space = {.group = s->options.group, .database = c->database};
+    view_local_begin(v, &space, s->time_ms, 0);
+    struct command_call call = {
+        .command = row,
+        .args = s->args,
+        .arg_count = (size_t)c->arg_count + 1,
+        .resp = c->resp,
+        .reply = reply,
+        .view = &v->base,
+        .now_ms = s->time_ms,
+        .seed = seed,
+    };
+    enum command_result result = row->handler(&call);
+    ensure(result == COMMAND_DONE || result == COMMAND_ERROR);
+}
+
+/* Runs the command unless it has run before (DUP-2, DUP-3), and writes its reply. */
+static void execute(struct shard *s,
+                    const struct command *row,
+                    const struct entry_command *c,
+                    uint64_t seed,
+                    struct buf *reply)
+{
+    struct bytes remembered;
+    size_t before = reply->size;
+    switch (dup_judge(s->dup, &c->request, c->mark, &remembered)) {
+    case DUP_NEW:
+        run(s, row, c, seed, reply);
+        dup_remember(s->dup, &c->request, bytes_of(reply->data + before, reply->size - before));
+        return;
+    case DUP_DONE:
+        reached("shard: a retry found its reply");
+        if (remembered.size > 0) {
+            buf_append_bytes(reply, remembered);
+        } else {
+            resp_write_errorf(reply,
+                              "%s the command was executed; its reply was too large to keep",
+                              status_prefix(STATUS_OUTCOME_UNKNOWN));
+        }
+        return;
+    case DUP_FINISHED:
+        reached("shard: a request below its mark");
+        resp_write_errorf(reply,
+                          "%s the command came too late to say whether it was executed before",
+                          status_prefix(STATUS_OUTCOME_UNKNOWN));
+        return;
+    }
+}
+
+static enum status apply_command(struct shard *s, struct entry_reader *reader, struct proposal *p)
+{
+    struct entry_command c;
+    const struct command *row = NULL;
+    enum status status = shard_read_command(s, reader, &c, &row);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if ((row->flags & COMMAND_WRITE) == 0) {
+        return STATUS_CORRUPT; /* only writes are proposed */
+    }
+    struct shard_request *r = take_waiting(p, &c.request);
+    execute(s, row, &c, reader->header.seed, r != NULL ? r->reply : &s->scratch_reply);
+    if (r != NULL) {
+        r->done(r, SHARD_DONE);
+    }
+    buf_clear(&s->scratch_reply, SCRATCH_BYTES_KEPT);
+    return STATUS_OK;
+}
+
+/* ---- one entry ------------------------------------------------------------------------------- */
+
+static void advance_time(struct shard *s, uint64_t stamp_ms)
+{
+    if (stamp_ms > s->time_ms) {
+        s->time_ms = stamp_ms;
+    } else if (stamp_ms < s->time_ms) {
+        reached("shard: stamp behind group time");
+    }
+}
+
+/* Our own proposal of that index, unless it came from elsewhere, or leadership went since. */
+static struct proposal *take_proposal(struct shard *s, uint64_t index)
+{
+    if (list_is_empty(&s->proposed)) {
+        return NULL;
+    }
+    struct proposal *p = container_of(s->proposed.next, struct proposal, link);
+    ensure(p->index >= index);
+    if (p->index > index) {
+        return NULL;
+    }
+    list_remove(&p->link);
+    return p;
+}
+
+static void finish_proposal(struct shard *s, struct proposal *p)
+{
+    ensure(list_is_empty(&p->writes));
+    stat_stage_add(&s->stats->stage_commit, env_now_us(s->env) - p->since_us);
+    s->proposal_applied = p->number;
+    mem_free(p);
+}
+
+enum status shard_apply(void *owner, uint64_t index, struct bytes entry)
+{
+    struct shard *s = owner;
+    uint64_t started_us = env_now_us(s->env);
+    struct entry_reader reader;
+    enum status status = entry_read(entry, &reader);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    advance_time(s, reader.header.stamp_ms);
+    struct proposal *p = take_proposal(s, index);
+    for (uint32_t i = 0; i < reader.header.count && status == STATUS_OK; i++) {
+        status = apply_command(s, &reader, p);
+    }
+    if (status == STATUS_OK && !entry_is_read(&reader)) {
+        status = STATUS_CORRUPT;
+    }
+    if (p != NULL && status == STATUS_OK) {
+        finish_proposal(s, p);
+    } else if (p != NULL) {
+        list_append(&s->proposed, &p->link); /* the node halts; shard_destroy frees it */
+    }
+    s->stats->entries_applied++;
+    stat_stage_add(&s->stats->stage_apply, env_now_us(s->env) - started_us);
+    return status;
+}
