@@ -147,8 +147,9 @@ class Client:
 class Server:
     """One node (or redis-server) on a directory; start() after stop() or kill() opens it again."""
 
-    def __init__(self, binary=BINARY, data=None, redis_options=()):
+    def __init__(self, binary=BINARY, data=None, redis_options=(), node_options=()):
         self.binary = binary
+        self.node_options = node_options  # ignored by redis-server
         self.redis_options = redis_options  # ignored by a node
         self.data = data or temp_dir()
         self.port = free_port()
@@ -162,7 +163,8 @@ class Server:
             return [self.binary, *words.split(), "--save", "", "--dir", self.data,
                     *self.redis_options]
         listen = f"127.0.0.1:{self.port}"
-        return [self.binary, "server", "--data", self.data, "--listen", listen]
+        words = ["server", "--data", self.data, "--listen", listen]
+        return [self.binary, *words, *self.node_options]
 
     def spawn(self):
         with open(self.output, "ab") as out:
