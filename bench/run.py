@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
-"""Figures beside redis-server: same machine, same disk, same client, one after the other (A/B/A/B).
+"""Figures side by side: same machine, same disk, one after the other, taking turns (A/B/A/B).
 
-Both acknowledge a write only after it was synced. Prints a table and writes bench/results/latest.md.
+Two tables: one node beside redis-server, and three nodes beside redis-server with two replicas and
+etcd with three members. Everything that acknowledges a write has synced it. Prints the tables and
+writes bench/results/latest.md if nothing was left out.
 
-    bench/run.py [--seconds 4] [--repeats 3] [--only TEXT]
+    bench/run.py [--seconds 4] [--repeats 3] [--nodes 1|3] [--only TEXT] [--systems redis,etcd]
 
 DOUGONG names another binary than build/dougong.
 """
 
 import argparse
+import base64
 import csv
 import ctypes
 import datetime
 import io
+import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import socket
@@ -23,7 +28,9 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / f"build/bench/{os.getpid()}"  # two runs at a time must not meet
@@ -39,15 +46,38 @@ PR_SET_PDEATHSIG = 1
 VALUE_BYTES = 128
 KEYS = 100000
 SYNC_SAMPLES = 300
+NODES = 3
+ETCD_KEY = b"key:000000000001"
 
-# What is measured: name, test of redis-benchmark, clients, pipeline.
-CELLS = [
-    ("SET, 1 client", "set", 1, 1),
-    ("SET, 50 clients", "set", 50, 1),
-    ("SET, 50 clients, pipeline 16", "set", 50, 16),
-    ("GET, 50 clients", "get", 50, 1),
-    ("INCR, 50 clients", "incr", 50, 1),
+
+class Cell(NamedTuple):
+    """What is measured; for etcd set is a Put, get a Range, and a pipeline so many streams."""
+
+    name: str
+    test: str  # of redis-benchmark
+    clients: int
+    pipeline: int
+    is_spread: bool  # a third of the clients on each node
+
+
+ONE_NODE_CELLS = [
+    Cell("SET, 1 client", "set", 1, 1, False),
+    Cell("SET, 50 clients", "set", 50, 1, False),
+    Cell("SET, 50 clients, pipeline 16", "set", 50, 16, False),
+    Cell("GET, 50 clients", "get", 50, 1, False),
+    Cell("INCR, 50 clients", "incr", 50, 1, False),
 ]
+CLUSTER_CELLS = [
+    *ONE_NODE_CELLS,
+    Cell("SET, 50 clients over all nodes", "set", 50, 1, True),
+]
+
+
+class Figures(NamedTuple):
+    rate: float  # requests per second
+    p50: float  # milliseconds
+    p99: float
+
 
 _libc = ctypes.CDLL(None)
 
@@ -56,50 +86,87 @@ def die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+_taken = set()
+
+
 def free_port():
     for _ in range(100):
         port = random.SystemRandom().randrange(20000, 32000)
+        if port in _taken:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
+                _taken.add(port)
                 return port
             except OSError:
                 continue
     sys.exit("bench: no free port found")
 
 
-class Server:
-    """One of the two; its data lies under build/bench, on the disk of the project."""
+def run_together(argvs):
+    """Load programs at the same time: their outputs."""
+    running = []
+    try:
+        for argv in argvs:
+            running.append(
+                subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    preexec_fn=die_with_parent,
+                )
+            )
+        texts = [process.communicate(timeout=RUN_SECONDS_MAX)[0] for process in running]
+    finally:
+        for process in running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    for process, argv, text in zip(running, argvs, texts):
+        if process.returncode != 0:
+            raise RuntimeError(f"{' '.join(argv)}: {text[-500:]}")
+    return texts
 
-    def __init__(self, name, argv_of):
+
+def together(parts, requests):
+    """Of programs that ran at the same time: all requests by the time of the slowest, the worst
+    latencies."""
+    seconds = max(requests / part.rate for part in parts)
+    return Figures(
+        len(parts) * requests / seconds,
+        max(part.p50 for part in parts),
+        max(part.p99 for part in parts),
+    )
+
+
+class Server:
+    """One process; its data lies under build/bench, on the disk of the project."""
+
+    def __init__(self, name, port, argv):
         self.name = name
-        self.port = free_port()
-        self.data = FOLDER / name
+        self.port = port
         self.log = FOLDER / f"{name}.log"
-        if name == "redis":
-            self.data.mkdir(parents=True)
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                argv_of(self),
+                argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 preexec_fn=die_with_parent,
             )
 
-    def wait_ready(self):
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            self.check_alive()
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as conn:
-                    conn.sendall(b"PING\r\n")
-                    if conn.recv(64) == b"+PONG\r\n":
-                        return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise RuntimeError(f"{self.name} is not ready after {START_SECONDS} s")
+    def ask(self, request):
+        """The first bytes of the reply to one RESP request; empty if there is none yet."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as conn:
+                conn.settimeout(2)
+                conn.sendall(request)
+                return conn.recv(4096)
+        except OSError:
+            return b""
 
     def check_alive(self):
         if self.process.poll() is not None:
@@ -114,60 +181,298 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        shutil.rmtree(self.data, ignore_errors=True)
 
 
-def redis_argv(server):
-    return [
-        shutil.which("redis-server") or "/usr/bin/redis-server",
-        *f"--port {server.port} --bind 127.0.0.1 --appendonly yes --appendfsync always".split(),
-        "--save", "", "--dir", str(server.data),
-    ]
+class System:
+    """One of those compared: `count` servers that start together."""
+
+    name = ""
+
+    def __init__(self, count):
+        self.count = count
+        self.folder = FOLDER / f"{self.name}-{count}"
+        self.folder.mkdir(parents=True)
+        self.servers = []
+
+    def start(self):
+        """Fills self.servers."""
+        raise NotImplementedError
+
+    def is_ready(self):
+        raise NotImplementedError
+
+    def can(self, cell):
+        return True
+
+    def measure(self, cell, requests):
+        """One run of about so many requests."""
+        raise NotImplementedError
+
+    def wait_ready(self):
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            self.check_alive()
+            if self.is_ready():
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.name} is not ready after {START_SECONDS} s")
+
+    def check_alive(self):
+        for server in self.servers:
+            server.check_alive()
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def dougong_argv(server):
-    listen = f"127.0.0.1:{server.port}"
-    return [BINARY, "server", "--data", str(server.data), "--listen", listen]
+def shares(cell, servers):
+    """(server, clients) of the load programs of one run."""
+    if not cell.is_spread:
+        return [(servers[0], cell.clients)]
+    count = len(servers)
+    return [(s, cell.clients // count + (i < cell.clients % count)) for i, s in enumerate(servers)]
 
 
-def measure(server, cell, requests):
-    """One run of redis-benchmark: (requests per second, p50 ms, p99 ms)."""
-    _, test, clients, pipeline = cell
-    argv = [
-        "redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-t", test,
-        "-c", str(clients), "-P", str(pipeline), "-n", str(requests),
-        "-d", str(VALUE_BYTES), "-r", str(KEYS), "--csv",
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=RUN_SECONDS_MAX)
-    server.check_alive()
-    rows = [r for r in csv.DictReader(io.StringIO(done.stdout)) if r.get("rps")]
-    if done.returncode != 0 or len(rows) != 1:
-        raise RuntimeError(f"{' '.join(argv)}: {done.stdout[-300:]} {done.stderr[-300:]}")
-    row = rows[0]
-    return float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"])
+class RespSystem(System):
+    def measure(self, cell, requests):
+        loads = shares(cell, self.servers)
+        each = max(1, requests // len(loads))
+        argvs = [
+            [
+                "redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-t", cell.test,
+                "-c", str(clients), "-P", str(cell.pipeline), "-n", str(each),
+                "-d", str(VALUE_BYTES), "-r", str(KEYS), "--csv",
+            ]
+            for server, clients in loads
+        ]
+        parts = []
+        for text in run_together(argvs):
+            figures = text[max(0, text.find('"test"')):]  # behind warnings
+            rows = [r for r in csv.DictReader(io.StringIO(figures)) if r.get("rps")]
+            if len(rows) != 1:
+                raise RuntimeError(f"redis-benchmark of {self.name}: {text[-500:]}")
+            values = [rows[0][k] for k in ("rps", "p50_latency_ms", "p99_latency_ms")]
+            parts.append(Figures(*map(float, values)))
+        return together(parts, each)
 
 
-def calibrate(server, cell, seconds):
+class Redis(RespSystem):
+    name = "redis"
+
+    def start(self):
+        program = shutil.which("redis-server") or "/usr/bin/redis-server"
+        ports = [free_port() for _ in range(self.count)]
+        for i, port in enumerate(ports):
+            data = self.folder / str(i)
+            data.mkdir()
+            argv = [
+                program,
+                *f"--port {port} --bind 127.0.0.1 --appendonly yes --appendfsync always".split(),
+                "--save", "", "--dir", str(data),
+            ]
+            if i > 0:
+                argv += ["--replicaof", "127.0.0.1", str(ports[0])]
+            self.servers.append(Server(f"redis-{i}", port, argv))
+
+    def is_ready(self):
+        said = self.servers[0].ask(b"INFO replication\r\n")
+        return said.count(b"state=online") == self.count - 1 and b"role:master" in said
+
+    def can(self, cell):
+        return not cell.is_spread  # replicas take no writes
+
+
+class Dougong(RespSystem):
+    name = "dougong"
+
+    def start(self):
+        ports = [(free_port(), free_port()) for _ in range(self.count)]
+        peers = ",".join(f"127.0.0.1:{peer}" for _, peer in ports)
+        for i, (port, peer) in enumerate(ports):
+            argv = [BINARY, "server", "--data", str(self.folder / str(i))]
+            argv += ["--listen", f"127.0.0.1:{port}"]
+            if self.count > 1:
+                argv += ["--peer", f"127.0.0.1:{peer}", "--cluster", peers]
+            self.servers.append(Server(f"dougong-{i}", port, argv))
+
+    def is_ready(self):
+        # Keys all over the slots, so every group has a leader.
+        sets = b"".join(b"SET ready:%d 1\r\n" % i for i in range(256))
+        for server in self.servers:
+            if not self.does_all(server, sets, 256):
+                return False
+        return True
+
+    @staticmethod
+    def does_all(server, requests, count):
+        said = b""
+        try:
+            with socket.create_connection(("127.0.0.1", server.port), 1) as conn:
+                conn.settimeout(START_SECONDS)
+                conn.sendall(requests)
+                while said.count(b"\r\n") < count:
+                    more = conn.recv(65536)
+                    if not more:
+                        return False
+                    said += more
+        except OSError:
+            return False
+        return said == b"+OK\r\n" * count
+
+
+def protobuf_bytes(field, value):
+    """A length-delimited protobuf field; lengths below 16 KiB."""
+    size = len(value)
+    varint = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
+    return bytes([field << 3 | 2]) + varint + value
+
+
+def grpc_frame(message):
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+class Etcd(System):
+    """gRPC by h2load, which posts one body again and again: always the same key."""
+
+    name = "etcd"
+    calls = {"set": "Put", "get": "Range"}
+
+    def start(self):
+        ports = [(free_port(), free_port()) for _ in range(self.count)]
+        members = ",".join(f"m{i}=http://127.0.0.1:{peer}" for i, (_, peer) in enumerate(ports))
+        for i, (port, peer) in enumerate(ports):
+            client_url, peer_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer}"
+            argv = [
+                "etcd", "--name", f"m{i}", "--data-dir", str(self.folder / str(i)),
+                "--listen-client-urls", client_url, "--advertise-client-urls", client_url,
+                "--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url,
+                "--initial-cluster", members, "--initial-cluster-state", "new",
+                "--logger", "zap", "--log-level", "error",
+            ]
+            self.servers.append(Server(f"etcd-{i}", port, argv))
+        put = protobuf_bytes(1, ETCD_KEY) + protobuf_bytes(2, b"x" * VALUE_BYTES)
+        (self.folder / "Put").write_bytes(grpc_frame(put))
+        (self.folder / "Range").write_bytes(grpc_frame(protobuf_bytes(1, ETCD_KEY)))
+
+    @staticmethod
+    def call(server, path, body):
+        """Over the JSON gateway of etcd; None if it does not answer."""
+        url = f"http://127.0.0.1:{server.port}/v3/{path}"
+        request = urllib.request.Request(url, json.dumps(body).encode())
+        try:
+            with urllib.request.urlopen(request, timeout=2) as reply:
+                return json.load(reply)
+        except (OSError, ValueError):
+            return None
+
+    def is_ready(self):
+        """Once all know the leader (it becomes servers[0], where etcd is fastest) and it writes."""
+        said = [self.call(s, "maintenance/status", {}) for s in self.servers]
+        if not all(s and s.get("leader", "0") != "0" for s in said):
+            return False
+        leads = [s["header"]["member_id"] == s["leader"] for s in said]
+        if leads.count(True) != 1:
+            return False
+        leader = self.servers[leads.index(True)]
+        self.servers.sort(key=lambda s: s is not leader)
+        pair = {"key": base64.b64encode(ETCD_KEY), "value": base64.b64encode(b"x" * VALUE_BYTES)}
+        return self.call(leader, "kv/put", {k: v.decode() for k, v in pair.items()}) is not None
+
+    def can(self, cell):
+        return cell.test in self.calls
+
+    def state(self):
+        """(revision, whether the key is there with its value)."""
+        key = base64.b64encode(ETCD_KEY).decode()
+        said = self.call(self.servers[0], "kv/range", {"key": key})
+        if said is None:
+            raise RuntimeError("etcd does not answer")
+        values = [base64.b64decode(pair["value"]) for pair in said.get("kvs", [])]
+        return int(said["header"]["revision"]), values == [b"x" * VALUE_BYTES]
+
+    def measure(self, cell, requests):
+        """h2load does not look at the status of gRPC, so etcd's own counter is compared."""
+        loads = shares(cell, self.servers)
+        each = max(cell.clients * cell.pipeline, requests // len(loads))
+        call = self.calls[cell.test]
+        logs = [self.folder / f"h2load-{i}" for i in range(len(loads))]
+        argvs = [
+            [
+                "h2load", "-n", str(each), "-c", str(clients), "-m", str(cell.pipeline),
+                "-d", str(self.folder / call), "-H", "content-type: application/grpc",
+                "-H", "te: trailers", "--log-file", str(log),
+                f"http://127.0.0.1:{server.port}/etcdserverpb.KV/{call}",
+            ]
+            for (server, clients), log in zip(loads, logs)
+        ]
+        before = self.state()[0]
+        texts = run_together(argvs)
+        revision, is_there = self.state()
+        if call == "Put" and revision - before != each * len(loads):
+            raise RuntimeError(f"etcd made {revision - before} of {each * len(loads)} writes")
+        if not is_there:
+            raise RuntimeError("etcd does not have what was put")
+        parts = [self.figures_of(text, log, each) for text, log in zip(texts, logs)]
+        return together(parts, each)
+
+    @staticmethod
+    def figures_of(text, log, requests):
+        rate = re.search(r"finished in [^,]+, ([0-9.]+) req/s", text)
+        done = re.search(r"(\d+) succeeded, 0 failed, 0 errored, 0 timeout", text)
+        if rate is None or done is None or int(done[1]) != requests:
+            raise RuntimeError(f"h2load: {text[-500:]}")
+        times = sorted(int(line.split()[2]) for line in log.read_text().splitlines())
+        log.unlink()
+        if len(times) != requests:
+            raise RuntimeError(f"h2load wrote {len(times)} of {requests} times")
+        p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+        return Figures(float(rate[1]), p50 / 1000, p99 / 1000)
+
+
+def calibrate(system, cell, seconds):
     """How many requests take about that long; a first short run warms up and sizes a second."""
-    rate = measure(server, cell, CALIBRATION_REQUESTS)[0]
-    rate = measure(server, cell, max(CALIBRATION_REQUESTS, int(rate * CALIBRATION_SECONDS)))[0]
+    rate = system.measure(cell, CALIBRATION_REQUESTS).rate
+    rate = system.measure(cell, max(CALIBRATION_REQUESTS, int(rate * CALIBRATION_SECONDS))).rate
     return max(1000, int(rate * seconds))
 
 
-def run_cells(servers, cells, options):
+def run_cells(systems, cells, options):
+    """{(cell name, system name): medians}."""
     results = {}
     for cell in cells:
-        counts = {s.name: calibrate(s, cell, options.seconds) for s in servers}
+        able = [s for s in systems if s.can(cell)]
+        counts = {s.name: calibrate(s, cell, options.seconds) for s in able}
+        runs = {s.name: [] for s in able}
         for repeat in range(options.repeats):
-            for server in servers:
-                figures = measure(server, cell, counts[server.name])
-                results.setdefault((cell[0], server.name), []).append(figures)
+            for system in able:
+                figures = system.measure(cell, counts[system.name])
+                system.check_alive()
+                runs[system.name].append(figures)
                 print(
-                    f"{cell[0]} | {server.name} {repeat + 1}/{options.repeats}: "
-                    f"{figures[0]:.0f}/s, p50 {figures[1]} ms, p99 {figures[2]} ms",
+                    f"{cell.name} | {system.name} x{system.count} "
+                    f"{repeat + 1}/{options.repeats}: {figures.rate:.0f}/s, "
+                    f"p50 {figures.p50:.2f} ms, p99 {figures.p99:.2f} ms",
                     file=sys.stderr,
                 )
+        for name, figures in runs.items():
+            results[(cell.name, name)] = Figures(*map(statistics.median, zip(*figures)))
     return results
+
+
+def run_systems(kinds, count, cells, options):
+    systems = []
+    try:
+        for kind in kinds:
+            systems.append(kind(count))
+            systems[-1].start()
+        for system in systems:
+            system.wait_ready()
+        return run_cells(systems, cells, options)
+    finally:
+        for system in systems:
+            system.stop()
 
 
 def sync_microseconds():
@@ -220,71 +525,105 @@ def disk():
     return f"{best[1]}, {best[2]}"
 
 
-def header(options):
+def header(options, kinds):
     redis = output_of("redis-server", "--version").split(" sha=")[0]
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    return [
+    lines = [
         f"# Figures of {now}",
         "",
         f"- machine: {cpu_model()}, {os.cpu_count()} cores, {memory_gib():.0f} GiB; kernel "
-        f"{platform.release()}",
-        f"- disk: {disk()}; 4 KiB write and fdatasync: {sync_microseconds():.0f} µs (median)",
+        f"{platform.release()}; servers and clients share it",
+        f"- disk: {disk()}; 4 KiB write and fdatasync: {sync_microseconds():.0f} µs (median); "
+        "all nodes share it",
         f"- dougong: {output_of(BINARY, '--version')}, commit "
-        f"{output_of('git', 'describe', '--always', '--dirty')}, one node; every write is synced "
-        "before its reply",
-        f"- redis: {redis}; `--appendonly yes --appendfsync always --save \"\"`",
-        f"- client: redis-benchmark on the same machine over loopback, values of {VALUE_BYTES} "
-        f"bytes, {KEYS} random keys",
-        f"- about {options.seconds:g} s a run, {options.repeats} runs each, taking turns; medians",
+        f"{output_of('git', 'describe', '--always', '--dirty')}; every write is synced, on a "
+        "majority of three nodes, before its reply",
+        f"- redis: {redis}; `--appendonly yes --appendfsync always --save \"\"`; its replicas "
+        "follow asynchronously: a reply does not wait for them",
+        f"- client: redis-benchmark over loopback, values of {VALUE_BYTES} bytes, {KEYS} random "
+        "keys, all clients on the first node (of redis the primary) unless said otherwise",
+    ]
+    if Etcd in kinds:
+        lines += [
+            f"- etcd: {output_of('etcd', '--version')}, defaults; every write is synced on a "
+            "majority, reads are linearizable",
+            f"- client of etcd: {output_of('h2load', '--version')}, gRPC KV/Put and KV/Range of "
+            f"one key, values of {VALUE_BYTES} bytes, on its leader; pipeline 16 is 16 streams",
+        ]
+    return lines + [
+        f"- about {options.seconds:g} s a run, {options.repeats} runs each, taking turns; medians; "
+        "over all nodes: all requests by the time of the slowest client program, and the worst "
+        "latencies",
     ]
 
 
-def table(results, cells):
-    lines = [
-        "| | redis /s | dougong /s | ratio | redis p50 / p99 ms | dougong p50 / p99 ms |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
+def cell_text(figures):
+    return f"{figures.rate:,.0f}" if figures else "–"
+
+
+def latency_text(figures):
+    return f"{figures.p50:.2f} / {figures.p99:.2f}" if figures else "–"
+
+
+def table(title, results, cells, kinds):
+    names = [kind.name for kind in kinds]
+    others = [name for name in names if name != Dougong.name] if Dougong in kinds else []
+    columns = [f"{name} /s" for name in names] + [f"dougong : {name}" for name in others]
+    columns += [f"{name} p50 / p99 ms" for name in names]
+    lines = ["", f"## {title}", "", "| | " + " | ".join(columns) + " |"]
+    lines.append("|---|" + "---:|" * len(columns))
     for cell in cells:
-        medians = {}
-        for name in ("redis", "dougong"):
-            medians[name] = [statistics.median(c) for c in zip(*results[(cell[0], name)])]
-        redis, ours = medians["redis"], medians["dougong"]
-        lines.append(
-            f"| {cell[0]} | {redis[0]:,.0f} | {ours[0]:,.0f} | {ours[0] / redis[0]:.2f} | "
-            f"{redis[1]:.2f} / {redis[2]:.2f} | {ours[1]:.2f} / {ours[2]:.2f} |"
-        )
+        row = {name: results.get((cell.name, name)) for name in names}
+        ours = row.get(Dougong.name)
+        texts = [cell_text(row[name]) for name in names]
+        for name in others:
+            theirs = row[name]
+            texts.append(f"{ours.rate / theirs.rate:.2f}" if ours and theirs else "–")
+        texts += [latency_text(row[name]) for name in names]
+        lines.append(f"| {cell.name} | " + " | ".join(texts) + " |")
     return lines
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one run")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--nodes", type=int, choices=(1, NODES), help="one of the two tables")
     parser.add_argument("--only", default="", help="cells whose name contains this")
-    options = parser.parse_args()
-    cells = [c for c in CELLS if options.only.lower() in c[0].lower()]
-    if not cells:
-        sys.exit(f"bench: no cell is called {options.only}")
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--systems", default="redis,etcd,dougong", help="which, with commas")
+    return parser.parse_args()
 
-    servers = []
+
+def main():
+    options = arguments()
+    kinds = [k for k in (Redis, Etcd, Dougong) if k.name in options.systems.split(",")]
+    if Etcd in kinds and not (shutil.which("etcd") and shutil.which("h2load")):
+        print("bench: without etcd; `tools/setup bench` installs it", file=sys.stderr)
+        kinds.remove(Etcd)
+    phases = [
+        ("One node", 1, ONE_NODE_CELLS, [k for k in kinds if k is not Etcd]),
+        ("Three nodes", NODES, CLUSTER_CELLS, kinds),
+    ]
+    is_whole = len(kinds) == 3 and not options.only and not options.nodes
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    is_done = False
     try:
-        lines = header(options)
-        for name, argv_of in (("redis", redis_argv), ("dougong", dougong_argv)):
-            servers.append(Server(name, argv_of))
-        for server in servers:
-            server.wait_ready()
-        results = run_cells(servers, cells, options)
+        lines = header(options, kinds)
+        for title, count, cells, able in phases:
+            cells = [c for c in cells if options.only.lower() in c.name.lower()]
+            if cells and able and options.nodes in (None, count):
+                lines += table(title, run_systems(able, count, cells, options), cells, able)
+                is_done = True
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         sys.exit(f"bench: {error}")
     finally:
-        for server in servers:
-            server.stop()
         shutil.rmtree(FOLDER, ignore_errors=True)
+    if not is_done:
+        sys.exit("bench: nothing to measure; see --help")
 
-    text = "\n".join([*lines, "", *table(results, cells), ""])
+    text = "\n".join([*lines, ""])
     print(text)
-    if len(cells) == len(CELLS):
+    if is_whole:
         RESULT.parent.mkdir(parents=True, exist_ok=True)
         RESULT.write_text(text)
 
