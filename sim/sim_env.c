@@ -11,6 +11,7 @@
 #define WALL_START_MS 1700000000000u
 #define MILLION 1000000
 /* A node has this long to halt after an I/O error, or to stop when asked to. */
+#define PAUSE_LOOK_US (200 * MS_US)
 #define PATIENCE_US (10 * SECOND_US)
 #define LOOP_DELAY_US_MAX 50u
 
@@ -215,6 +216,13 @@ static bool settle(struct sim_env *e)
     return true;
 }
 
+/* When a paused machine looks again: healing may end the pause early. */
+static uint64_t pause_left_us(const struct sim_env *e)
+{
+    uint64_t left_us = e->paused_until_us - e->world->now_us;
+    return left_us < PAUSE_LOOK_US ? left_us : PAUSE_LOOK_US;
+}
+
 static void fire_wake(void *owner, void *item, uint64_t tag)
 {
     struct sim_env *e = owner;
@@ -224,7 +232,7 @@ static void fire_wake(void *owner, void *item, uint64_t tag)
     }
     e->wake_at_us = UINT64_MAX;
     if (e->world->now_us < e->paused_until_us) {
-        schedule_wake(e, e->paused_until_us);
+        schedule_wake(e, e->world->now_us + pause_left_us(e));
         return;
     }
     e->place = SIM_PLACE_LOOP;
@@ -292,8 +300,7 @@ static void fire_work_run(void *owner, void *item, uint64_t tag)
         return;
     }
     if (e->pauses_jobs && e->world->now_us < e->paused_until_us) {
-        uint64_t left_us = e->paused_until_us - e->world->now_us;
-        world_schedule(e->world, left_us + job_delay_us(e), fire_work_run, e, item, tag);
+        world_schedule(e->world, pause_left_us(e) + job_delay_us(e), fire_work_run, e, item, tag);
         return;
     }
     struct env_work *work = item;

@@ -477,8 +477,6 @@ uint64_t replica_propose(struct replica *r, struct bytes entry)
     return index;
 }
 
-/* ---- reads ----------------------------------------------------------------------------------- */
-
 static bool is_sole_voter(const struct replica *r)
 {
     struct engine_config config;
@@ -489,6 +487,8 @@ static bool is_sole_voter(const struct replica *r)
     }
     return voters == 1;
 }
+
+/* ---- reads ----------------------------------------------------------------------------------- */
 
 bool replica_read_begin(struct replica *r, uint64_t *out_index, uint64_t *out_round)
 {
@@ -562,6 +562,9 @@ uint64_t replica_pending_bytes(const struct replica *r)
 
 bool replica_has_room(const struct replica *r)
 {
+    if (is_sole_voter(r)) {
+        return true; /* no follower lags; all groups of a turn go, or none (node.c) */
+    }
     return r->entry_count - r->index_applied < WINDOW_ENTRIES && r->pending_bytes < WINDOW_BYTES;
 }
 

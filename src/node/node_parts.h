@@ -21,6 +21,8 @@
 #define NODE_ELECTION_TIMEOUT_MS_DEFAULT 400u
 /* Heartbeats per election time-out: a few may be late without anybody standing for election. */
 #define NODE_HEARTBEATS 5u
+/* While the log holds this much that is not durable, entries wait. */
+#define NODE_LOG_BYTES_MAX (64u * MIB)
 /* The metadata group: one row a node, "node:N". */
 #define NODE_GROUP_METADATA 0u
 

@@ -110,11 +110,65 @@ static void start_parts(struct router *r, struct router_request *request)
     }
 }
 
+/*
+ * In a cluster of one all groups share one log: what is proposed in one turn stands in one batch of
+ * it, which is durable as a whole or not at all, and applies before anybody is answered. So writes
+ * to different groups may be one run there (docs/decisions/0007).
+ */
+static bool shares_a_log(const struct router_task *a, const struct router_task *b)
+{
+    return a->is_write && b->is_write && a->route->where->node_count == 1 &&
+           b->route->where->node_count == 1 && a->route->where->shard != NULL &&
+           b->route->where->shard != NULL;
+}
+
 /* True if the request can join the run of which first is the first and that has grown to bytes. */
 static bool joins(const struct router_task *first, const struct router_task *t, size_t bytes)
 {
-    return t->route == first->route && t->is_write == first->is_write && t->next_part == NULL &&
-           bytes + t->bytes.size <= ROUTER_BATCH_BYTES_MAX;
+    return (t->route == first->route || shares_a_log(first, t)) && t->is_write == first->is_write &&
+           t->next_part == NULL && bytes + t->bytes.size <= ROUTER_BATCH_BYTES_MAX;
+}
+
+static uint64_t room_for(const struct router_task *t)
+{
+    return t->is_write ? window_room(t->route) : UINT64_MAX;
+}
+
+/* The run's batch for this group: a run has one, but for writes that share a log. */
+static struct router_batch *batch_for(struct router *r, struct list *run, struct route *route)
+{
+    list_each(link, run) {
+        struct router_batch *b = container_of(link, struct router_batch, link);
+        if (b->route == route) {
+            return b;
+        }
+    }
+    struct router_batch *b = router_batch_create(r, route);
+    list_append(run, &b->link);
+    return b;
+}
+
+static void start_run(struct router *r, struct router_stream *stream)
+{
+    struct router_task *first = first_of(stream)->task;
+    struct list run;
+    list_init(&run);
+    size_t bytes = 0;
+    bool has_leader = router_has_leader(r, first->route);
+    while (!list_is_empty(&stream->queue)) {
+        struct router_request *request = first_of(stream);
+        struct router_task *t = request->task;
+        if (bytes > 0 && (!joins(first, t, bytes) || room_for(t) == 0)) {
+            break;
+        }
+        start_request(r, request, has_leader);
+        start_task(batch_for(r, &run, t->route), t);
+        bytes += t->bytes.size;
+    }
+    struct list *link = NULL;
+    while ((link = list_take_first(&run)) != NULL) {
+        router_batch_dispatch(r, container_of(link, struct router_batch, link));
+    }
 }
 
 void router_stream_start(struct router *r, struct router_stream *stream)
@@ -123,29 +177,12 @@ void router_stream_start(struct router *r, struct router_stream *stream)
     struct router_task *first = first_of(stream)->task;
     if (first->next_part != NULL) {
         start_parts(r, first->request);
-        return;
-    }
-    uint64_t room = first->is_write ? window_room(first->route) : UINT64_MAX;
-    if (room == 0) {
+    } else if (room_for(first) == 0) {
         reached("router: window of sequences full");
         list_append(&first->route->held, &stream->dirty_link);
-        return;
+    } else {
+        start_run(r, stream);
     }
-    struct router_batch *b = router_batch_create(r, first->route);
-    size_t bytes = 0;
-    uint64_t count = 0;
-    bool has_leader = router_has_leader(r, first->route);
-    while (!list_is_empty(&stream->queue) && count < room) {
-        struct router_request *request = first_of(stream);
-        if (count > 0 && !joins(first, request->task, bytes)) {
-            break;
-        }
-        start_request(r, request, has_leader);
-        start_task(b, request->task);
-        bytes += request->task->bytes.size;
-        count++;
-    }
-    router_batch_dispatch(r, b);
 }
 
 void router_stream_return(struct router *r, struct router_batch *b)

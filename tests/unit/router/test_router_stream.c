@@ -99,6 +99,39 @@ TEST(next_run_waits_for_all_before)
     world_stop(&w);
 }
 
+/* Groups that share this node's log and nobody else's: their writes may overlap, reads may not. */
+TEST(cluster_of_one_overlaps_writes)
+{
+    struct world w;
+    struct ask a[5] = {0};
+    world_start(&w);
+    for (uint32_t g = 1; g <= 2; g++) {
+        w.groups[g].node_count = 1;
+        w.groups[g].nodes[0] = 1;
+        w.replicas[g].leader = 1;
+    }
+    submit(&w, &a[0], 0, "set b 1");
+    submit(&w, &a[1], 0, "set c 2");
+    submit(&w, &a[2], 0, "set f 3");
+    submit(&w, &a[3], 0, "get c");
+    submit(&w, &a[4], 0, "get b");
+    turn(&w);
+    CHECK_EVENTS(&w, "here g1 set b 1 #1/0\nhere g1 set f 3 #2/0\nhere g2 set c 2 #1/0\n");
+    answer_here(&w, 2, SHARD_DONE, "+OK\r\n");
+    answer_here(&w, 1, SHARD_DONE, "+OK\r\n");
+    turn(&w);
+    CHECK_EVENTS(&w, "done set c 2: +OK\ndone set b 1: +OK\n");
+    answer_here(&w, 1, SHARD_DONE, "+OK\r\n");
+    turn(&w);
+    CHECK_EVENTS(&w, "done set f 3: +OK\nhere g2 get c\n");
+    answer_here(&w, 2, SHARD_DONE, "$1\r\n2\r\n");
+    turn(&w);
+    CHECK_EVENTS(&w, "done get c: $1 2\nhere g1 get b\n");
+    answer_here(&w, 1, SHARD_DONE, "$1\r\n1\r\n");
+    ask_end(a, 5);
+    world_stop(&w);
+}
+
 TEST(answered_at_once)
 {
     struct world w;
