@@ -10,11 +10,12 @@ import random
 import shutil
 import socket
 import statistics
+import subprocess
 import threading
 import time
 
 from cluster import Cluster, write_until_ok
-from lib import Client, ReplyError, check, check_eq, run, seed, wait_until
+from lib import Client, ReplyError, check, check_eq, die_with_parent, run, seed, wait_until
 
 QUIET_SECONDS = int(os.environ.get("QUIET_SECONDS", 60))
 FAILOVER_ROUNDS = 5
@@ -205,17 +206,43 @@ def test_other_flags_are_refused():
     node.start()
 
 
+class Benchmarks:
+    """redis-benchmark at every node, all they can take, until stop()."""
+
+    def __init__(self, cluster):
+        words = "-c 50 -n 100000000 -r 100000 -d 128 -t set -q".split()
+        self.processes = [
+            subprocess.Popen(
+                ["redis-benchmark", "-p", str(node.port), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=die_with_parent,
+            )
+            for node in cluster.nodes
+        ]
+
+    def stop(self):
+        for process in self.processes:
+            check(process.poll() is None, "redis-benchmark gave up: it met an error")
+            process.kill()
+            process.wait()
+
+
 def test_no_elections_under_load():
     cluster = Cluster().start()
     wait_until(lambda: len(cluster.leaders()) == cluster.groups + 1, 20, "all groups have leaders")
     time.sleep(1)
     before = {node.number: cluster.terms(node) for node in cluster.nodes}
-    counters = start_counters(cluster, random.Random(SEED), 12)
+    load = Benchmarks(cluster)
+    counters = start_counters(cluster, random.Random(SEED), 2)
     time.sleep(QUIET_SECONDS)
     for counter in counters:
         counter.finish()
+    load.stop()
     after = {node.number: cluster.terms(node) for node in cluster.nodes}
-    print(f"    {check_counters(cluster, counters)} writes in {QUIET_SECONDS} s")
+    applied = sum(row["applied"] for row in cluster.rows(cluster.nodes[0], "GROUPS"))
+    print(f"    {applied} log entries in {QUIET_SECONDS} s, {check_counters(cluster, counters)} increments")
     check_eq(after, before, "terms after the load")
 
 
