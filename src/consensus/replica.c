@@ -79,7 +79,8 @@ static enum peer_class class_of(enum engine_message_type type)
     unreachable("a message of no type");
 }
 
-static void send_or_hold(struct replica *r, const struct engine_message *m)
+/* False: it was dropped, and Raft repeats what matters. */
+static bool send_or_hold(struct replica *r, const struct engine_message *m)
 {
     struct message_route route = {
         .group = r->options.group,
@@ -92,10 +93,11 @@ static void send_or_hold(struct replica *r, const struct engine_message *m)
     message_encode(&route, m, &r->scratch);
     if (state_is_durable(r)) {
         struct bytes part = buf_bytes(&r->scratch);
-        if (!peers_send(r->peers, node, class, &part, 1)) {
-            reached("consensus: message dropped"); /* Raft repeats what matters */
+        bool is_sent = peers_send(r->peers, node, class, &part, 1);
+        if (!is_sent) {
+            reached("consensus: message dropped");
         }
-        return;
+        return is_sent;
     }
     reached("consensus: message held for a sync");
     struct held_message *h = mem_alloc_zero(sizeof *h);
@@ -105,6 +107,7 @@ static void send_or_hold(struct replica *r, const struct engine_message *m)
     h->bytes = r->scratch;
     buf_init(&r->scratch, PEER_MESSAGE_BYTES_MAX);
     list_append(&r->held, &h->link);
+    return true;
 }
 
 /* The entries of one append, cut into messages of bounded size: in order, that is the same. */
@@ -127,7 +130,9 @@ static void send_append(struct replica *r, const struct engine_message *m)
         replica_load(r, first, count);
         part.append.count = count;
         part.append.entries = r->loaded;
-        send_or_hold(r, &part);
+        if (!send_or_hold(r, &part)) {
+            return; /* behind a gap the rest would only be refused */
+        }
         part.append.prev_index += count;
         if (part.append.prev_index < last) {
             part.append.prev_term = replica_entry(r, part.append.prev_index)->term;
@@ -144,7 +149,7 @@ static void on_send(void *owner, const struct engine_message *m)
     if (m->type == ENGINE_APPEND) {
         send_append(r, m);
     } else {
-        send_or_hold(r, m);
+        (void)send_or_hold(r, m);
     }
 }
 

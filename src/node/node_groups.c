@@ -10,7 +10,8 @@
 /* Founders take turns: group g begins on the nodes behind node g, as many as there are replicas. */
 static void place(const struct node *node, uint32_t group, struct router_group *out_group)
 {
-    uint32_t count = node->node_count < NODE_REPLICAS ? node->node_count : NODE_REPLICAS;
+    uint32_t most = group == NODE_GROUP_METADATA ? NODE_METADATA_REPLICAS : NODE_REPLICAS;
+    uint32_t count = node->node_count < most ? node->node_count : most;
     out_group->node_count = count;
     for (uint32_t i = 0; i < count; i++) {
         out_group->nodes[i] = (group + i) % node->node_count + 1;
