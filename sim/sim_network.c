@@ -231,7 +231,7 @@ static void fire_cut_break(void *owner, void *item, uint64_t tag)
 {
     struct sim_conn *conn = owner;
     (void)item;
-    if (is_cut(conn)) {
+    if (is_cut(conn) && !conn->end[tag].is_gone) { /* a process that ended loses no patience */
         world_trace(conn->network->world, "c%" PRIu64 " breaks at the cut", conn->id);
         if (!conn->end[tag].has_end) {
             sim_pipe_lose(&conn->end[tag]); /* sometimes all of it arrives after the cut */
