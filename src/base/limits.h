@@ -19,7 +19,8 @@
 #define LIMIT_OUTPUT_BYTES (128u * MIB)
 /* Beyond this much unsent output no further command of the connection is taken up. */
 #define LIMIT_OUTPUT_PAUSE_BYTES (1u * MIB)
-/* Input, output and proposals of all connections together, unless configured. */
+/* Input, output and proposals of all connections together; more cannot be configured, so that what
+   gathers behind one sync stays below the largest batch of the log. */
 #define LIMIT_BUFFER_MEMORY_BYTES ((uint64_t)1024u * MIB)
 /* Commands of one connection that wait for their reply; beyond it the socket is not read. */
 #define LIMIT_PIPELINE_COMMANDS 16384u

@@ -16,6 +16,16 @@
 #define APPEND_BYTES_MAX (1u * MIB)
 #define SCRATCH_BYTES_KEPT (2u * MIB)
 #define FOUNDERS_TERM 1u
+/*
+ * While the node's log has more to write, no group adds entries: many windows together would burst
+ * a batch, and libraft counts what is in flight to a follower in entries, not in bytes.
+ */
+#define LOG_BYTES_MAX (128u * MIB)
+/* A leader whose own log stands still for so many election time-outs, at least, falls silent. */
+#define STUCK_ELECTIONS 3u
+#define STUCK_MS_MIN 3000u
+/* After a slow sync of term and vote nobody stands again for twice as long, but not longer. */
+#define QUIET_ELECTIONS_MAX 16u
 
 static uint64_t now_ms(struct replica *r)
 {
@@ -52,6 +62,9 @@ static void on_append(void *owner,
                  (unsigned)r->options.group,
                  index);
         return;
+    }
+    if (r->index_durable == r->entry_count) {
+        r->log_since_ms = now_ms(r);
     }
     if (index <= r->entry_count) {
         reached("consensus: entries overwritten");
@@ -192,6 +205,17 @@ static const struct engine_events engine_events = {
     .install = on_install,
 };
 
+static bool is_sole_voter(const struct replica *r)
+{
+    struct engine_config config;
+    engine_config(r->engine, &config);
+    unsigned voters = 0;
+    for (unsigned i = 0; i < config.count; i++) {
+        voters += config.members[i].is_voter ? 1 : 0;
+    }
+    return voters == 1;
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 /* The timer is moved only to an earlier time: every append moves the deadline, few reach it. */
@@ -206,10 +230,40 @@ static void arm_timer(struct replica *r)
     env_timer_start(r->env, &r->timer, r->timer_due_ms - now);
 }
 
+/*
+ * A disk that hangs gives no error: the others go on committing, this leader applies nothing
+ * (LOG-3) and answers nobody. Without its heartbeats they elect one that can.
+ */
+static bool is_stuck(struct replica *r)
+{
+    uint64_t limit_ms = (uint64_t)STUCK_ELECTIONS * r->options.election_timeout_ms;
+    limit_ms = limit_ms > STUCK_MS_MIN ? limit_ms : STUCK_MS_MIN;
+    return r->role == ENGINE_LEADER && r->index_durable < r->entry_count &&
+           now_ms(r) - r->log_since_ms >= limit_ms && !is_sole_voter(r);
+}
+
+/*
+ * A vote is worth nothing before it is durable. Where a sync takes longer than an election time-out
+ * a new term would begin before the votes of the last one can leave, for ever.
+ */
+static bool is_election_slow(struct replica *r)
+{
+    return r->role != ENGINE_LEADER && (!state_is_durable(r) || now_ms(r) < r->quiet_until_ms);
+}
+
 static void timer_fired(struct env_timer *timer)
 {
     struct replica *r = container_of(timer, struct replica, timer);
     r->timer_due_ms = 0;
+    bool is_silent = is_stuck(r);
+    if (is_silent) {
+        reached("consensus: leader with a hung disk falls silent");
+    }
+    if (is_silent || is_election_slow(r)) {
+        r->timer_due_ms = now_ms(r) + r->options.heartbeat_ms;
+        env_timer_start(r->env, &r->timer, r->options.heartbeat_ms);
+        return;
+    }
     enum status s = STATUS_OK;
     if (now_ms(r) >= engine_due_ms(r->engine)) {
         s = engine_tick(r->engine, now_ms(r));
@@ -327,6 +381,7 @@ struct replica *replica_create(struct env *env,
     r->events = events;
     r->owner = owner;
     r->timer.cb = timer_fired;
+    r->log_bytes_max = LOG_BYTES_MAX;
     list_init(&r->held);
     buf_init(&r->scratch, PEER_MESSAGE_BYTES_MAX);
     rounds_add(rounds, &r->round, r);
@@ -444,7 +499,14 @@ void replica_durable(struct replica *r, uint64_t batch)
         return; /* another group's batch, while this one is not started */
     }
     ensure(batch >= r->batch_durable);
+    bool was_durable = state_is_durable(r);
     r->batch_durable = batch;
+    if (!was_durable && state_is_durable(r)) {
+        uint64_t took_ms = now_ms(r) - r->state_since_ms;
+        uint64_t quiet_ms = 2 * took_ms + env_random(r->env) % (took_ms + 1);
+        uint64_t limit_ms = (uint64_t)QUIET_ELECTIONS_MAX * r->options.election_timeout_ms;
+        r->quiet_until_ms = now_ms(r) + (quiet_ms < limit_ms ? quiet_ms : limit_ms);
+    }
     send_held(r);
     uint64_t before = r->index_durable;
     while (r->index_durable < r->entry_count &&
@@ -453,6 +515,7 @@ void replica_durable(struct replica *r, uint64_t batch)
     }
     enum status s = STATUS_OK;
     if (r->index_durable > before) {
+        r->log_since_ms = now_ms(r);
         s = engine_persisted(r->engine, now_ms(r), r->index_durable);
     }
     settle(r, s);
@@ -465,7 +528,13 @@ void replica_receive(struct replica *r,
     if (r->is_stopped || r->engine == NULL || route->receiver != r->options.id) {
         return; /* for another life of this replica (MOVE-1) */
     }
-    settle(r, engine_receive(r->engine, now_ms(r), m));
+    struct engine_message fits = *m;
+    if (m->type == ENGINE_APPEND && m->append.count > 0 &&
+        log_pending_bytes(r->log) > r->log_bytes_max) {
+        reached("consensus: no entries taken, the log is behind");
+        fits.append.count = 0; /* a heartbeat is left of it; the leader sends them again */
+    }
+    settle(r, engine_receive(r->engine, now_ms(r), &fits));
 }
 
 uint64_t replica_propose(struct replica *r, struct bytes entry)
@@ -480,17 +549,6 @@ uint64_t replica_propose(struct replica *r, struct bytes entry)
     }
     settle(r, s);
     return index;
-}
-
-static bool is_sole_voter(const struct replica *r)
-{
-    struct engine_config config;
-    engine_config(r->engine, &config);
-    unsigned voters = 0;
-    for (unsigned i = 0; i < config.count; i++) {
-        voters += config.members[i].is_voter ? 1 : 0;
-    }
-    return voters == 1;
 }
 
 /* ---- reads ----------------------------------------------------------------------------------- */
@@ -570,7 +628,8 @@ bool replica_has_room(const struct replica *r)
     if (is_sole_voter(r)) {
         return true; /* no follower lags; all groups of a turn go, or none (node.c) */
     }
-    return r->entry_count - r->index_applied < WINDOW_ENTRIES && r->pending_bytes < WINDOW_BYTES;
+    return r->entry_count - r->index_applied < WINDOW_ENTRIES && r->pending_bytes < WINDOW_BYTES &&
+           log_pending_bytes(r->log) <= r->log_bytes_max;
 }
 
 void replica_config(const struct replica *r, struct engine_config *out_config)

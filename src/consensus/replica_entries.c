@@ -98,6 +98,7 @@ void replica_log_state(struct replica *r, uint64_t term, uint64_t vote)
 {
     r->term = term;
     r->vote = vote;
+    r->state_since_ms = env_now_us(r->env) / 1000;
     r->state_batch = append_record(r, LOG_KIND_STATE, term, vote, bytes_of(NULL, 0));
 }
 

@@ -39,9 +39,13 @@ struct replica {
 
     uint64_t term; /* as far as the log was told */
     uint64_t vote;
-    uint64_t state_batch; /* of the newest record of term and vote */
+    uint64_t state_batch;    /* of the newest record of term and vote */
+    uint64_t state_since_ms; /* when that record was written */
+    uint64_t quiet_until_ms; /* no candidacy before: votes take as long as our own record took */
     uint64_t batch_durable;
     uint64_t index_durable; /* LOG-3, LOG-14 */
+    uint64_t log_since_ms;  /* the log moved on, or began to have something of ours */
+    uint64_t log_bytes_max; /* while the node's log holds more, no entries are added */
     uint64_t index_commit;
     uint64_t index_commit_noted; /* in the log */
     uint64_t index_applied;

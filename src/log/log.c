@@ -9,8 +9,8 @@
 
 #define MARK_IDLE_MS 100u
 #define ZERO_CHUNK_BYTES (256u * 1024u)
-/* Several large commands may gather behind a slow sync; admission keeps it far below this. */
-#define BATCH_BYTES_MAX (1024u * MIB)
+/* What may gather behind a slow sync; those who append stop long before (log_pending_bytes). */
+#define BATCH_BYTES_MAX (2048u * MIB)
 #define BATCH_BYTES_KEPT (4u * MIB)
 
 static void write_run(struct env_work *w);

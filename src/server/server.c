@@ -96,7 +96,7 @@ void server_init(struct server *s,
         .options = *options,
         .facts = *facts,
     };
-    if (s->options.buffer_memory == 0) {
+    if (s->options.buffer_memory == 0 || s->options.buffer_memory > LIMIT_BUFFER_MEMORY_BYTES) {
         s->options.buffer_memory = LIMIT_BUFFER_MEMORY_BYTES;
     }
     s->listener = (struct env_listener){.accepted = on_accepted, .owner = s};

@@ -145,6 +145,7 @@ TEST(nothing_leaves_before_the_founding_is_synced)
     CHECK_EQ(w->packet_count, 0u);
     node_sync(&w->nodes[1]);
     CHECK(replica_durable_term(w->nodes[1].replica) > 0);
+    fake_env_advance(&w->nodes[1].env, 20 * ELECTION_MS); /* it was slow, so it waits */
     CHECK(w->packet_count > 0);
     world_destroy(w);
 }

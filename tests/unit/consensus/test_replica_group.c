@@ -431,3 +431,106 @@ TEST(uncommitted_is_not_applied_at_restart)
     check_applied(old, "");
     world_destroy(w);
 }
+
+/* A disk that hangs reports no error: the group must not stay with a leader that applies nothing.
+ */
+TEST(leader_with_a_hung_disk_is_replaced)
+{
+    struct node *old = NULL;
+    struct world *w = world_with_leader(&old);
+    uint64_t index = propose(old, "x");
+    for (unsigned ms = 0; replica_is_leader(old->replica); ms += HEARTBEAT_MS / 2) {
+        CHECK(ms < 5000);
+        for (uint32_t i = 1; i <= 3; i++) {
+            struct node *n = &w->nodes[i];
+            fake_env_advance(&n->env, HEARTBEAT_MS / 2);
+            deliver_to(w, i);
+            if (n == old) {
+                node_turn(n); /* its job never ends */
+            } else {
+                node_sync(n);
+            }
+        }
+    }
+    CHECK(replica_applied(old->replica) < index);
+    world_settle(w); /* the disk is back */
+    struct node *new = world_elect(w);
+    CHECK(new != old);
+    world_calm(w);
+    check_applied_on(w, index, "x");
+    world_destroy(w);
+}
+
+/* All groups of a node share its log: one must not add to what others cannot get rid of. */
+TEST(no_room_while_the_log_is_behind)
+{
+    struct node *leader = NULL;
+    struct world *w = world_with_leader(&leader);
+    leader->replica->log_bytes_max = 1 * KIB;
+    CHECK(replica_has_room(leader->replica));
+    uint8_t data[2 * KIB] = {0};
+    CHECK(replica_propose(leader->replica, bytes_of(data, sizeof data)) > 0);
+    CHECK(!replica_has_room(leader->replica));
+    node_sync(leader);
+    CHECK(replica_has_room(leader->replica));
+    world_destroy(w);
+}
+
+/* A follower whose disk is slow takes no more than it may hold, and gets the rest later. */
+TEST(follower_with_a_slow_disk_is_not_flooded)
+{
+    struct world *w = world_create(3, 4 * MIB);
+    struct node *leader = world_elect(w);
+    world_calm(w);
+    struct node *slow = other_of(w, leader, NULL);
+    struct node *good = other_of(w, leader, slow);
+    slow->replica->log_bytes_max = 64 * KIB;
+    uint8_t data[4 * KIB] = {0};
+    for (unsigned i = 0; i < 500; i++) {
+        if (replica_has_room(leader->replica)) {
+            CHECK(replica_propose(leader->replica, bytes_of(data, sizeof data)) > 0);
+        }
+        if (i % 8 == 0) {
+            world_advance(w, HEARTBEAT_MS / 2);
+        }
+        deliver_to(w, slow->number);
+        node_turn(slow); /* its job does not end yet */
+        deliver_to(w, good->number);
+        node_sync(good);
+        deliver_to(w, leader->number);
+        node_sync(leader);
+        CHECK(log_pending_bytes(&slow->log) < 80 * KIB);
+        CHECK(replica_is_leader(leader->replica));
+    }
+    uint64_t last = replica_last_index(leader->replica);
+    CHECK_EQ(replica_applied(leader->replica), last);
+    world_settle(w);
+    world_calm(w);
+    CHECK_EQ(replica_applied(slow->replica), last);
+    CHECK_BYTES(buf_bytes(&slow->applied), buf_bytes(&leader->applied));
+    world_destroy(w);
+}
+
+/* Disks slower than an election time-out: the votes of one term leave before the next one begins.
+ */
+TEST(slow_disks_elect_a_leader)
+{
+    for (unsigned sync_ms = ELECTION_MS / 2; sync_ms <= 5 * ELECTION_MS; sync_ms += 25) {
+        struct world *w = world_create(3, SEGMENT_BYTES);
+        bool has_leader = false;
+        for (unsigned ms = 0; !has_leader; ms += 5) {
+            CHECK(ms < 20 * sync_ms + 20 * ELECTION_MS);
+            for (uint32_t i = 1; i <= 3; i++) {
+                struct node *n = &w->nodes[i];
+                fake_env_advance(&n->env, 5);
+                deliver_to(w, i);
+                node_turn(n);
+                if ((ms + 5 * i) % sync_ms == 0) {
+                    (void)fake_env_run(&n->env);
+                }
+                has_leader = has_leader || replica_is_leader(n->replica);
+            }
+        }
+        world_destroy(w);
+    }
+}
