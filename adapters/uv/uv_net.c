@@ -431,7 +431,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
         return;
     }
     for (int i = 0; i < ACCEPT_BATCH && !l->env->is_closing; i++) {
-        if (l->env->conn_count >= l->env->conn_count_max) {
+        unsigned reserve = l->port->is_reserved ? CONNECT_RESERVE : 0;
+        if (l->env->conn_count >= l->env->conn_count_max + reserve) {
             pause_accepting(l, EMFILE);
             return;
         }

@@ -77,6 +77,7 @@ struct env_listener {
     /* A connection arrived; must set conn->events and ->owner. peer is "host:port", borrowed. */
     void (*accepted)(struct env_listener *listener, struct env_conn *conn, const char *peer);
     void *owner;
+    bool is_reserved; /* the node's own: goes on accepting when clients have taken all files */
 };
 
 /* ---- files ----------------------------------------------------------------------------------- */

@@ -400,7 +400,7 @@ struct peers *peers_create(struct env *env,
     p->options = *options;
     p->events = events;
     p->owner = owner;
-    p->listener = (struct env_listener){.accepted = on_accepted, .owner = p};
+    p->listener = (struct env_listener){.accepted = on_accepted, .owner = p, .is_reserved = true};
     p->more.cb = on_more;
     list_init(&p->conns);
     buf_init(&p->scratch, PEER_WRITE_BYTES_MAX);
