@@ -413,8 +413,15 @@ void router_flush_replies(struct router *r)
                             container_of(r->replying_peers.next, struct router_peer, replies_link));
     }
     list_move_all(&r->dirty, &r->resting);
-    if (!r->is_waking && !r->is_stopped && has_work(r)) {
+    if (has_work(r)) {
         reached("router: ready only after the flush");
+        router_wake(r);
+    }
+}
+
+void router_wake(struct router *r)
+{
+    if (!r->is_waking && !r->is_stopped) {
         r->is_waking = true;
         env_timer_start(r->env, &r->wake, 0);
     }

@@ -44,6 +44,7 @@ struct router_stream {
     struct list queue;      /* struct router_request: not sent yet, in order */
     struct list dirty_link; /* in router.dirty or route.held; only while the queue has requests */
     uint32_t outstanding;   /* requests of the current run, or parts of the current command */
+    uint32_t reads_max;     /* in the next run of reads */
     bool is_paused;         /* no run of reads starts */
 };
 void router_stream_init(struct router_stream *stream);

@@ -34,6 +34,7 @@ struct router_batch *router_batch_create(struct router *r, struct route *route)
         list_append(&r->all_batches, &b->all_link);
     }
     b->route = route;
+    b->cursor = &b->tasks;
     b->state = BATCH_STATE_WAITING;
     b->has_failed = false;
     b->is_full = false;
@@ -313,6 +314,7 @@ static void stage(struct router *r, struct router_batch *b)
         list_append(&r->staged_peers, &peer->staged_link);
     }
     b->attempt = ++r->attempt_last;
+    b->cursor = &b->tasks;
     b->state = BATCH_STATE_STAGED;
     list_append(&peer->staged, &b->link);
     uint32_t count = 0;
@@ -453,15 +455,21 @@ static struct router_batch *find_attempt(struct router *r, uint32_t node, uint64
     return NULL;
 }
 
+/* Answers come in order, and those that were refused stay in the list: go on where the last was. */
 static struct router_task *find_item(struct router_batch *b, uint32_t item)
 {
-    list_each(link, &b->tasks) {
-        struct router_task *t = task_of(link);
-        if (t->item == item) {
-            return t->is_sent ? t : NULL;
-        }
+    struct list *at = b->cursor;
+    if (at == &b->tasks || task_of(at)->item > item) {
+        at = b->tasks.next;
     }
-    return NULL;
+    while (at != &b->tasks && task_of(at)->item < item) {
+        at = at->next;
+    }
+    if (at == &b->tasks || task_of(at)->item != item) {
+        return NULL;
+    }
+    b->cursor = at;
+    return task_of(at)->is_sent ? task_of(at) : NULL;
 }
 
 static enum shard_verdict verdict_of(enum forward_verdict verdict)

@@ -17,6 +17,10 @@
 #define ROUTER_RESEND_DOUBLINGS_MAX 3u
 /* Bytes of one run, unless a single command is larger: it becomes one entry or two. */
 #define ROUTER_BATCH_BYTES_MAX LIMIT_ENTRY_BYTES
+/* Reads of one run: twice as many each time, until they are put back; then from the least again. */
+#define ROUTER_RUN_READS_MIN 16u
+#define ROUTER_RUN_READS_FIRST 512u
+#define ROUTER_RUN_READS_MAX LIMIT_PIPELINE_COMMANDS
 /* A message that has grown beyond this leaves before the end of the turn. */
 #define ROUTER_MESSAGE_BYTES (4u * MIB)
 /* Commands of one peer that run here; what comes beyond it is refused. */
@@ -37,6 +41,7 @@
 struct split {
     uint32_t part_count;
     uint32_t waiting; /* parts without an answer */
+    uint64_t bytes;   /* of the replies so far; beyond what a reply may have they are dropped */
     size_t key_count;
     uint32_t *part_of_key; /* [key_count] */
 };
@@ -79,7 +84,8 @@ struct router_batch {
     struct list all_link;
     struct list bucket_link; /* in router.buckets while remote */
     struct route *route;
-    struct list tasks; /* not answered, in order */
+    struct list tasks;   /* not answered, in order */
+    struct list *cursor; /* in tasks: the one last answered of this attempt, or the head */
     enum batch_state state;
     bool has_failed;    /* a task of this attempt was refused or lost */
     bool is_full;       /* … because enough was replied for a turn */
@@ -164,6 +170,8 @@ struct router {
 
 /* router.c */
 void router_enter(struct router *r);
+/* Asks for another turn. */
+void router_wake(struct router *r);
 void router_leave(struct router *r);
 struct bytes *router_args(struct router *r, size_t count);
 /* Its run starts: from now on it may time out. */
@@ -185,6 +193,8 @@ void router_drop_replies(struct router *r, struct router_peer *peer);
 /* router_split.c */
 /* Encodes the parts of a command over several groups, or finishes it with an error. */
 bool router_split(struct router *r, struct router_request *request);
+/* Keeps the part's reply for the merge. */
+void router_part_answered(struct router_task *t);
 /* Writes request->reply from those of the parts. */
 void router_merge(struct router_request *request);
 

@@ -205,7 +205,7 @@ static bool is_good(struct router *r,
     struct bytes *args = router_args(r, arg_count);
     args[0] = bytes_of_text(row->name);
     for (size_t i = 1; i < arg_count; i++) {
-        if (entry_next_arg(&reader, &args[i]) != STATUS_OK) {
+        if (entry_next_arg(&reader, &args[i]) != STATUS_OK || args[i].size > LIMIT_VALUE_BYTES) {
             return false;
         }
     }

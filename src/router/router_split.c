@@ -165,14 +165,26 @@ static bool append_elements(struct router_request *request, struct bytes *rests)
     return true;
 }
 
+static bool is_too_large(const struct split *split)
+{
+    return split->bytes > LIMIT_REPLY_VALUES_BYTES + split->key_count * RESP_FRAME_BYTES_MAX;
+}
+
+void router_part_answered(struct router_task *t)
+{
+    struct split *split = t->request->task->split;
+    split->bytes += t->reply.size;
+    split->waiting--;
+    if (is_too_large(split) && t->reply.size > 0 && t->reply.data[0] != '-') {
+        buf_clear(&t->reply, 0); /* many groups could bring many times what a reply may have */
+    }
+    router_task_charge(t);
+}
+
 static void merge_array(struct router_request *request)
 {
     const struct split *split = request->task->split;
-    size_t bytes = 0;
-    for (const struct router_task *t = request->task; t != NULL; t = t->next_part) {
-        bytes += t->reply.size;
-    }
-    if (bytes > LIMIT_REPLY_VALUES_BYTES + split->key_count * RESP_FRAME_BYTES_MAX) {
+    if (is_too_large(split)) {
         resp_write_errorf(request->reply,
                           "ERR values of more than %u bytes in one reply",
                           LIMIT_REPLY_VALUES_BYTES);

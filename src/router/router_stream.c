@@ -12,6 +12,7 @@ void router_stream_init(struct router_stream *stream)
     list_init(&stream->queue);
     list_init(&stream->dirty_link);
     stream->outstanding = 0;
+    stream->reads_max = ROUTER_RUN_READS_FIRST;
     stream->is_paused = false;
 }
 
@@ -36,6 +37,9 @@ void router_stream_pause(struct router *r, struct router_stream *stream, bool is
 {
     stream->is_paused = is_paused;
     router_stream_changed(r, stream);
+    if (!list_is_empty(&r->dirty)) {
+        router_wake(r); /* it may be let go when this turn's router_flush is over */
+    }
 }
 
 /* ---- sequences ------------------------------------------------------------------------------- */
@@ -154,16 +158,22 @@ static void start_run(struct router *r, struct router_stream *stream)
     struct list run;
     list_init(&run);
     size_t bytes = 0;
+    uint32_t count = 0;
+    uint32_t count_max = first->is_write ? UINT32_MAX : stream->reads_max;
     bool has_leader = router_has_leader(r, first->route);
-    while (!list_is_empty(&stream->queue)) {
+    while (!list_is_empty(&stream->queue) && count < count_max) {
         struct router_request *request = first_of(stream);
         struct router_task *t = request->task;
-        if (bytes > 0 && (!joins(first, t, bytes) || room_for(t) == 0)) {
+        if (count > 0 && (!joins(first, t, bytes) || room_for(t) == 0)) {
             break;
         }
         start_request(r, request, has_leader);
         start_task(batch_for(r, &run, t->route), t);
         bytes += t->bytes.size;
+        count++;
+    }
+    if (!first->is_write && stream->reads_max <= ROUTER_RUN_READS_MAX / 2) {
+        stream->reads_max *= 2;
     }
     struct list *link = NULL;
     while ((link = list_take_first(&run)) != NULL) {
@@ -191,12 +201,14 @@ void router_stream_return(struct router *r, struct router_batch *b)
         struct router_task *t = container_of(b->tasks.prev, struct router_task, link);
         struct router_request *request = t->request;
         ensure(!t->is_write && !t->is_in_shard && !t->is_sent && t->next_part == NULL);
+        b->cursor = &b->tasks;
         list_remove(&t->link);
         t->batch = NULL;
         list_remove(&request->deadline_link);
         request->is_queued = true;
         list_insert_before(request->stream->queue.next, &request->link);
         request->stream->outstanding--;
+        request->stream->reads_max = ROUTER_RUN_READS_MIN; /* or all would travel again and again */
         /* Not dirty: within this turn the shard would only put them back again, and again. */
         if (list_is_empty(&request->stream->dirty_link)) {
             list_append(&r->resting, &request->stream->dirty_link);
@@ -230,6 +242,9 @@ static void end_task(struct router_task *t)
     if (t->is_write) {
         close_write(t);
     }
+    if (t->batch->cursor == &t->link) {
+        t->batch->cursor = t->link.prev;
+    }
     list_remove(&t->link);
     t->batch = NULL;
     ensure(stream->outstanding > 0);
@@ -244,8 +259,8 @@ void router_task_answered(struct router_task *t)
     t->is_sent = false;
     end_task(t);
     if (request->task->next_part != NULL) {
-        router_task_charge(t);
-        if (--request->task->split->waiting > 0) {
+        router_part_answered(t);
+        if (request->task->split->waiting > 0) {
             return;
         }
         router_merge(request);
