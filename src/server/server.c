@@ -137,7 +137,7 @@ void server_close_all(struct server *s)
 {
     /* closed() comes later, so no session goes away under this loop. */
     list_each(link, &s->sessions) {
-        session_close(session_of(link));
+        session_abandon(session_of(link));
     }
 }
 
@@ -186,6 +186,9 @@ static void pause_or_resume_all(struct server *s)
 {
     list_each(link, &s->sessions) {
         struct session *session = session_of(link);
+        if (s->is_starved) {
+            session_trim(session);
+        }
         session_pause_or_resume(session);
         session_mind_stream(session);
         if (session_has_work(session) && list_is_empty(&session->dirty_link)) {
@@ -195,17 +198,26 @@ static void pause_or_resume_all(struct server *s)
     }
 }
 
+static bool is_open(const struct session *session)
+{
+    return session->conn != NULL && !session->is_closing;
+}
+
+/* Whoever holds most; and if that is not enough, those who hold at least half as much. */
 static void close_largest(struct server *s)
 {
     struct session *largest = NULL;
     list_each(link, &s->sessions) {
         struct session *session = session_of(link);
-        if (session->conn != NULL && !session->is_closing &&
-            (largest == NULL || session->memory > largest->memory)) {
+        if (is_open(session) && (largest == NULL || session->memory > largest->memory)) {
             largest = session;
         }
     }
     if (largest != NULL) {
+        uint64_t held = server_memory(s);
+        uint64_t wanted = s->options.buffer_memory / 8 * RESUME_EIGHTHS;
+        uint64_t half = largest->memory / 2;
+        uint64_t freed = largest->memory;
         reached("server: largest connection closed");
         env_log(s->env,
                 ENV_LEVEL_WARNING,
@@ -217,6 +229,16 @@ static void close_largest(struct server *s)
                 router_memory(s->router),
                 s->memory_below);
         session_close(largest);
+        list_each(link, &s->sessions) {
+            struct session *session = session_of(link);
+            if (held <= wanted + freed || half == 0) {
+                break;
+            }
+            if (is_open(session) && session->memory >= half) {
+                freed += session->memory;
+                session_close(session);
+            }
+        }
     }
 }
 

@@ -100,6 +100,17 @@ static void count_memory(struct session *session)
     session->memory = now;
 }
 
+void session_trim(struct session *session)
+{
+    if (session->input.size == 0) {
+        buf_clear(&session->input, 0);
+    }
+    if (session->output.size == 0) {
+        buf_clear(&session->output, 0);
+    }
+    count_memory(session);
+}
+
 void session_close(struct session *session)
 {
     if (!session->is_closing && session->conn != NULL) {
@@ -167,10 +178,8 @@ static void move_replies(struct session *session)
  * More replies than a client may have us hold. What is complete still goes out, the next reply says
  * that the outcome is not told, and the connection ends (DUP-7).
  */
-static void cut(struct session *session)
+static void cut(struct session *session, const char *why)
 {
-    reached("server: output overflow");
-    session->server->stats->output_overflows++;
     session->is_cut = true;
     session->client.must_close = true;
     list_each(link, &session->requests) {
@@ -179,10 +188,9 @@ static void cut(struct session *session)
         buf_clear(&r->reply, 0);
     }
     resp_write_errorf(&session->output,
-                      "%s the replies that wait are larger than %u bytes; this command and those "
-                      "behind it may have been executed",
+                      "%s %s; this command and those behind it may have been executed",
                       status_prefix(STATUS_OUTCOME_UNKNOWN),
-                      LIMIT_OUTPUT_BYTES);
+                      why);
 }
 
 /*
@@ -192,7 +200,8 @@ static void cut(struct session *session)
 void session_mind_stream(struct session *session)
 {
     const struct server *s = session->server;
-    uint64_t held = session->output.size + session->reply_bytes;
+    /* Not reply_bytes: those wait for what is older, which may be a read that this would stop. */
+    uint64_t held = session->output.size;
     bool must_pause =
         held >= LIMIT_OUTPUT_PAUSE_BYTES || (s->is_starved && held > 0) || s->is_above_max;
     must_pause = must_pause && !session->is_closing && session->conn != NULL;
@@ -222,7 +231,9 @@ static void finish(struct session_request *r)
                        (held > LIMIT_OUTPUT_PAUSE_BYTES && server_memory(s) > server_memory_max(s));
     if (is_too_much && !session->is_closing && !session->is_cut &&
         !list_is_empty(&session->requests)) {
-        cut(session);
+        reached("server: output overflow");
+        s->stats->output_overflows++;
+        cut(session, "more replies wait than a connection may hold");
         count_memory(session);
     }
     session_mind_stream(session);
@@ -476,4 +487,17 @@ void session_flush(struct session *session)
     if (is_finished(session)) {
         session_close(session);
     }
+}
+
+void session_abandon(struct session *session)
+{
+    if (session->conn == NULL || session->is_closing) {
+        return;
+    }
+    if (!list_is_empty(&session->requests) && !session->is_cut) {
+        reached("server: stopped with commands undecided");
+        cut(session, "the node stops");
+    }
+    session_flush(session); /* unless the client does not even take what it has */
+    session_close(session);
 }

@@ -54,6 +54,10 @@ void session_pause_or_resume(struct session *session);
 void session_mind_stream(struct session *session);
 /* Sends output; closes the connection if nothing more is to come. */
 void session_flush(struct session *session);
+/* Gives back buffers that are kept for the next command. */
+void session_trim(struct session *session);
+/* The node stops: tells the client that what is unanswered may have been executed, and closes. */
+void session_abandon(struct session *session);
 /* Drops what was read and not run; replies not yet handed to the socket are lost. */
 void session_close(struct session *session);
 

@@ -8,6 +8,7 @@ without faults.
 import os
 import random
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -246,6 +247,77 @@ def test_no_elections_under_load():
     check_eq(after, before, "terms after the load")
 
 
+def test_deep_pipeline_of_reads_elsewhere():
+    """What does not fit a turn of the leader's must not cost its length squared at the gateway."""
+    cluster = Cluster().start()
+    leader = cluster.leaders()[1]
+    gateway = next(node for node in cluster.nodes if node.number != leader)
+    with gateway.client() as busy, gateway.client() as other:
+        busy.call("SET", cluster.keys[1], b"v" * 100000)
+        terms = cluster.terms(gateway)
+        sender = threading.Thread(
+            target=busy.send, args=(Client.encode("GET", cluster.keys[1]) * 8000,)
+        )
+        sender.start()
+        slowest = 0
+        for _ in range(8000):
+            busy.read()
+            if _ % 200 == 0:
+                started = time.monotonic()
+                other.call("PING")
+                slowest = max(slowest, time.monotonic() - started)
+        sender.join()
+        check(slowest < 0.5, f"the gateway stood still for {slowest:.1f} s")
+        check_eq(cluster.terms(gateway), terms, "terms")
+    check(cluster.stop_all() == [0, 0, 0], "exit status")
+
+
+def test_stop_tells_what_is_undecided():
+    """DUP-7: also when the time-out of requests is longer than a stop may take."""
+    cluster = Cluster(more=["--request-timeout", "60000"]).start()
+    node = cluster.nodes[0]
+    group = next(g for g, n in cluster.leaders().items() if g and n == node.number)
+    others = cluster.nodes[1:]
+    for other in others:
+        other.process.send_signal(signal.SIGSTOP)
+    try:
+        with node.client() as client:
+            client.send(Client.encode("SET", cluster.keys[group], "v"))
+            time.sleep(0.2)
+            node.process.send_signal(signal.SIGTERM)
+            reply = client.read()
+            check(str(reply).startswith("UNKNOWNRESULT"), f"reply: {reply}")
+        check_eq(node.wait(), 0, "exit status")
+    finally:
+        for other in others:
+            other.process.send_signal(signal.SIGCONT)
+    cluster.kill_all()
+
+
+def test_clients_leave_room_for_nodes():
+    """Clients that take all connections of a node must not keep the other nodes out."""
+    cluster = Cluster().start()
+    first, last = cluster.nodes[0], cluster.nodes[2]
+    check_eq(last.stop(), 0, "exit status")
+    words = last.argv()
+    last.argv = lambda: ["prlimit", "--nofile=200:200", *words]
+    last.spawn()
+    cluster.wait_ready()
+    idle = [socket.create_connection(("127.0.0.1", last.port)) for _ in range(90)]
+    first.process.kill()
+    first.process.wait()
+    first.spawn()
+    cluster.wait_ready([first])
+    wait_until(
+        lambda: all(row["connected"] for row in cluster.rows(first, "NODES")),
+        10,
+        "the full node lets another node in",
+    )
+    for s in idle:
+        s.close()
+    cluster.kill_all()
+
+
 def test_garbage_on_the_peer_port():
     cluster = Cluster(groups=2).start()
     node = cluster.nodes[0]
@@ -294,6 +366,9 @@ if __name__ == "__main__":
             test_failover,
             test_wiped_founder_is_refused,
             test_other_flags_are_refused,
+            test_deep_pipeline_of_reads_elsewhere,
+            test_stop_tells_what_is_undecided,
+            test_clients_leave_room_for_nodes,
             test_garbage_on_the_peer_port,
             test_minority_refuses,
             test_no_elections_under_load,

@@ -151,6 +151,49 @@ def test_famine_ends():
     check_eq(server.stop(), 0, "exit status")
 
 
+def test_large_local_reply_behind_a_read():
+    """What is answered at once must not stop the older read that it waits for."""
+    server = Server().start()
+    for late in ([("PING", b"x" * MIB)], [("NOSUCH", b"x" * 60)] * 12000):
+        with server.client() as client:
+            replies = client.pipeline([("SET", "a", "b"), ("GET", "a"), *late])
+            check_eq(replies[:2], ["OK", b"b"], "the commands before it")
+    check_eq(server.stop(), 0, "exit status")
+
+
+def test_many_small_hoarders_do_not_stop_the_node():
+    """Each holds little, all together more than the budget: they go in seconds, not one a second."""
+    server = Server(node_options=("--buffer-memory", "16mb")).start()
+    with server.client() as client:
+        client.call("SET", "a", "b")
+        part = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n" + b"x" * 100000
+        hoarders = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(400)]
+        for s in hoarders:
+            s.setblocking(False)
+            s.send(part)
+        time.sleep(1)
+        started = time.monotonic()
+        check_eq(client.call("GET", "a"), b"b", "GET")
+        check(time.monotonic() - started < 8, "the famine went on")
+        for s in hoarders:
+            s.close()
+    check_eq(server.stop(), 0, "exit status")
+
+
+def test_idle_connections_are_no_famine():
+    """Buffers kept for the next command are given back when memory is short."""
+    server = Server(node_options=("--buffer-memory", "16mb")).start()
+    clients = []
+    for _ in range(800):
+        clients.append(server.client())
+        clients[-1].pipeline([("SET", "a", b"v" * 12000), ("GET", "a")])
+    time.sleep(2)
+    for client in clients:
+        check_eq(client.call("PING"), "PONG", "PING of an idle connection")
+        client.close()
+    check_eq(server.stop(), 0, "exit status")
+
+
 def test_unread_replies_of_many_stay_bounded():
     server = Tight().start()
     with server.client() as client:
@@ -179,6 +222,9 @@ if __name__ == "__main__":
             test_large_replies_behind_a_write_all_come,
             test_deep_pipeline_of_large_replies,
             test_famine_ends,
+            test_large_local_reply_behind_a_read,
+            test_many_small_hoarders_do_not_stop_the_node,
+            test_idle_connections_are_no_famine,
             test_unread_replies_of_many_stay_bounded,
         ],
         WATCHDOG_SECONDS,
