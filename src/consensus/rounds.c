@@ -204,7 +204,7 @@ static void answer(struct rounds *r,
     for (uint32_t i = 0; i < n; i++) {
         struct message_probe_item item = message_probe_item(message, i);
         struct round_group *g = find(r, item.group);
-        if (g != NULL && item.term > 0 && replica_node(item.sender) == number &&
+        if (g != NULL && item.term > 0 && item.sender == number &&
             item.receiver == replica_id(g->replica) &&
             item.term == replica_durable_term(g->replica)) {
             add_item(r, &item);
@@ -276,7 +276,7 @@ static void take_answer(struct rounds *r,
         struct message_probe_item item = message_probe_item(message, i);
         struct round_group *g = find(r, item.group);
         if (g == NULL || item.term == 0 || item.sender != replica_id(g->replica) ||
-            replica_node(item.receiver) != number || !replica_is_leader(g->replica) ||
+            item.receiver != number || !replica_is_leader(g->replica) ||
             item.term != replica_durable_term(g->replica) || round >= r->next) {
             continue; /* of another term, or nothing that was asked */
         }

@@ -18,10 +18,11 @@ static void place(const struct node *node, uint32_t group, struct router_group *
     }
 }
 
-static bool is_here(const struct node *node, const struct router_group *group)
+/* The node holds a replica of the group. */
+static bool holds(const struct router_group *group, uint32_t number)
 {
     for (uint32_t i = 0; i < group->node_count; i++) {
-        if (group->nodes[i] == node->identity.number) {
+        if (group->nodes[i] == number) {
             return true;
         }
     }
@@ -67,7 +68,7 @@ void node_create_groups(struct node *node)
     node->groups = mem_alloc_zero(count * sizeof node->groups[0]);
     for (uint32_t g = 0; g < count; g++) {
         place(node, g, &node->groups[g]);
-        if (is_here(node, &node->groups[g])) {
+        if (holds(&node->groups[g], node->identity.number)) {
             create_group(node, (uint16_t)g, &node->groups[g]);
         }
     }
@@ -154,10 +155,12 @@ static enum status receive_raft(struct node *node, uint32_t from, struct bytes m
     if (s != STATUS_OK) {
         return s;
     }
-    if (replica_node(route.sender) != from) {
+    /* Until groups move their members are known: nobody else is heard, not even with a vote. */
+    if (route.sender != from || route.group >= node_groups(node) ||
+        !holds(&node->groups[route.group], from)) {
         return STATUS_MALFORMED;
     }
-    if (route.group < node_groups(node) && node->groups[route.group].replica != NULL) {
+    if (node->groups[route.group].replica != NULL) {
         replica_receive(node->groups[route.group].replica, &route, &m);
     }
     return STATUS_OK;
