@@ -178,6 +178,14 @@ static void inject_clock_jump(struct faults *f, struct sim_env *e)
 }
 
 /* Mostly short, seldom up to a minute. */
+/* Slow, or as good as hung: then a leader keeps its heartbeats and applies nothing. */
+static void inject_slow_disk(struct faults *f, struct sim_env *e)
+{
+    bool is_hung = prng_chance(&f->prng, 200);
+    uint64_t us = prng_between(&f->prng, 100, is_hung ? 8000 : 2000) * MS_US;
+    sim_env_slow_disk(e, us, is_hung ? 6000 * MS_US : 300 * MS_US);
+}
+
 static uint64_t pause_us(struct faults *f)
 {
     uint64_t x = prng_below(&f->prng, 100);
@@ -273,7 +281,7 @@ static void inject_at_machine(struct faults *f, enum sim_fault fault, struct sim
         sim_env_stop(e);
         return;
     case SIM_FAULT_SLOW_DISK:
-        sim_env_slow_disk(e, prng_between(p, 100, 2000) * MS_US);
+        inject_slow_disk(f, e);
         return;
     case SIM_FAULT_PAUSE:
         sim_env_pause(e, pause_us(f));

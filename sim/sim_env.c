@@ -250,7 +250,7 @@ static void fire_wake(void *owner, void *item, uint64_t tag)
 static uint64_t job_delay_us(struct sim_env *e)
 {
     if (e->world->now_us < e->slow_disk_until_us) {
-        return prng_between(&e->prng, 10 * MS_US, 300 * MS_US);
+        return prng_between(&e->prng, 10 * MS_US, e->slow_job_us_max);
     }
     uint64_t delay_us = prng_between(&e->prng, 10, e->options.job_delay_us_max);
     return prng_chance(&e->prng, 20) ? delay_us * 10 : delay_us;
@@ -619,10 +619,11 @@ void sim_env_pause(struct sim_env *e, uint64_t us)
     e->pauses_jobs = prng_chance(&e->prng, 500);
 }
 
-void sim_env_slow_disk(struct sim_env *e, uint64_t us)
+void sim_env_slow_disk(struct sim_env *e, uint64_t us, uint64_t job_us_max)
 {
     world_fault(e->world, SIM_FAULT_SLOW_DISK);
     e->slow_disk_until_us = e->world->now_us + us;
+    e->slow_job_us_max = job_us_max;
 }
 
 void sim_env_clog(struct sim_env *e, uint64_t us)

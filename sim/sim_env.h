@@ -116,6 +116,7 @@ struct sim_env {
     uint64_t clock_from_us;
     uint64_t paused_until_us;
     uint64_t slow_disk_until_us;
+    uint64_t slow_job_us_max; /* of one job meanwhile */
     uint64_t clogged_until_us;
     uint64_t deliveries_until_crash; /* 0: not planned */
     enum sim_crash planned_crash;
@@ -158,7 +159,8 @@ void sim_env_plan_io_error(struct sim_env *e, uint64_t operations);
 void sim_env_stop(struct sim_env *e);
 /* The loop stands still, as in SIGSTOP; sometimes its workers go on. */
 void sim_env_pause(struct sim_env *e, uint64_t us);
-void sim_env_slow_disk(struct sim_env *e, uint64_t us);
+/* For so long the jobs of the disk take up to job_us_max each. */
+void sim_env_slow_disk(struct sim_env *e, uint64_t us, uint64_t job_us_max);
 void sim_env_clog(struct sim_env *e, uint64_t us);
 void sim_env_clock_jump(struct sim_env *e, int64_t ms);
 /* Forgets all planned and running faults; a node that is down still starts by itself. */
