@@ -85,7 +85,7 @@ static const struct option server_table[] = {
         .type = OPTION_NUMBER,
         .min = 50,
         .max = 60000,
-        .fallback = "350",
+        .fallback = "300",
         .offset = offsetof(struct options, election_timeout_ms),
         .help = "how long a leader may be silent before the others elect one",
     },

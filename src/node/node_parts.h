@@ -19,7 +19,7 @@
 /* A group's founders, unless there are fewer nodes. */
 #define NODE_REPLICAS 3u
 #define NODE_METADATA_REPLICAS 5u
-#define NODE_ELECTION_TIMEOUT_MS_DEFAULT 350u
+#define NODE_ELECTION_TIMEOUT_MS_DEFAULT 300u
 /* Heartbeats per election time-out: a few may be late without anybody standing for election. */
 #define NODE_HEARTBEATS 5u
 /* While the log holds this much that is not durable, entries wait. */

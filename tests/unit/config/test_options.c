@@ -61,7 +61,7 @@ TEST(defaults)
     CHECK_TEXT(options.peer_listen, "");
     CHECK_EQ(options.groups, 16u);
     CHECK_EQ(options.request_timeout_ms, 5000u);
-    CHECK_EQ(options.election_timeout_ms, 350u);
+    CHECK_EQ(options.election_timeout_ms, 300u);
 }
 
 TEST(all_options)
@@ -392,7 +392,7 @@ TEST(help_names_every_option)
                                          "--request-timeout MS",
                                          "default 5000.",
                                          "--election-timeout MS",
-                                         "default 350.",
+                                         "default 300.",
                                          "--buffer-memory SIZE",
                                          "--insecure\n"};
     static const char *const local[] = {"--data DIR",
