@@ -13,6 +13,8 @@
 /* A node has this long to halt after an I/O error, or to stop when asked to. */
 #define PAUSE_LOOK_US (200 * MS_US)
 #define PATIENCE_US (10 * SECOND_US)
+/* Jobs one behind the other that a stop waits for: a batch in flight, one more, the last mark. */
+#define STOP_JOBS 3u
 #define LOOP_DELAY_US_MAX 50u
 
 enum prng_purpose {
@@ -264,10 +266,16 @@ static void fire_work_done(void *owner, void *item, uint64_t tag)
     }
 }
 
+/* A machine that is paused, or whose disk hangs, cannot end what it began. */
+static uint64_t able_at_us(const struct sim_env *e)
+{
+    return e->paused_until_us > e->slow_jobs_until_us ? e->paused_until_us : e->slow_jobs_until_us;
+}
+
 static uint64_t patience_us(const struct sim_env *e)
 {
     uint64_t now_us = e->world->now_us;
-    return (e->paused_until_us > now_us ? e->paused_until_us - now_us : 0) + PATIENCE_US;
+    return (able_at_us(e) > now_us ? able_at_us(e) - now_us : 0) + PATIENCE_US;
 }
 
 static void fire_patience_ends(void *owner, void *item, uint64_t tag)
@@ -276,9 +284,9 @@ static void fire_patience_ends(void *owner, void *item, uint64_t tag)
     if (tag != e->boot) {
         return;
     }
-    if (e->world->now_us < e->paused_until_us + PATIENCE_US) {
+    if (e->world->now_us < able_at_us(e) + PATIENCE_US) {
         world_schedule(e->world, patience_us(e), fire_patience_ends, e, item, tag);
-        return; /* it was paused after it was asked */
+        return; /* it was paused, or its disk hung, after it was asked */
     }
     world_fail(e->world, "%s %s", e->name, (const char *)item);
 }
@@ -624,6 +632,7 @@ void sim_env_slow_disk(struct sim_env *e, uint64_t us, uint64_t job_us_max)
     world_fault(e->world, SIM_FAULT_SLOW_DISK);
     e->slow_disk_until_us = e->world->now_us + us;
     e->slow_job_us_max = job_us_max;
+    e->slow_jobs_until_us = e->slow_disk_until_us + STOP_JOBS * job_us_max;
 }
 
 void sim_env_clog(struct sim_env *e, uint64_t us)

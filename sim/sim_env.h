@@ -117,6 +117,8 @@ struct sim_env {
     uint64_t paused_until_us;
     uint64_t slow_disk_until_us;
     uint64_t slow_job_us_max; /* of one job meanwhile */
+    uint64_t
+        slow_jobs_until_us; /* by then those that a stop waits for are done; outlives healing */
     uint64_t clogged_until_us;
     uint64_t deliveries_until_crash; /* 0: not planned */
     enum sim_crash planned_crash;
