@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -29,6 +30,9 @@ struct env_file {
 
 static enum status failed_call(const char *call, const char *path, int error)
 {
+    if (error == ENOSPC || error == EDQUOT) {
+        return STATUS_NO_SPACE; /* says it all, and comes again and again */
+    }
     uv_log_line(ENV_LEVEL_ERROR,
                 "file_call_failed call=%s path=%s error=%s",
                 call,
@@ -320,5 +324,25 @@ enum status uv_disk_remove(struct env *env, const char *path)
     if (unlink(path) != 0) {
         return failed_name("unlink", path, errno);
     }
+    return STATUS_OK;
+}
+
+enum status uv_disk_space(struct env *env,
+                          const char *path,
+                          uint64_t *out_free,
+                          uint64_t *out_total)
+{
+    (void)env;
+    struct statvfs about;
+    int failed = 0;
+    do {
+        failed = statvfs(path, &about);
+    } while (failed != 0 && errno == EINTR);
+    if (failed != 0) {
+        return failed_call("statvfs", path, errno);
+    }
+    /* f_bavail: what is kept for root is not for us. */
+    *out_free = (uint64_t)about.f_bavail * about.f_frsize;
+    *out_total = (uint64_t)about.f_blocks * about.f_frsize;
     return STATUS_OK;
 }

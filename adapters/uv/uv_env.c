@@ -312,6 +312,7 @@ static const struct env_ops ops = {
     .file_close = uv_disk_close,
     .file_rename = uv_disk_rename,
     .file_remove = uv_disk_remove,
+    .dir_space = uv_disk_space,
     .log = op_log,
     .halt = op_halt,
 };

@@ -89,5 +89,9 @@ enum status uv_disk_sync(struct env *env, struct env_file *file);
 void uv_disk_close(struct env *env, struct env_file *file);
 enum status uv_disk_rename(struct env *env, const char *from, const char *to);
 enum status uv_disk_remove(struct env *env, const char *path);
+enum status uv_disk_space(struct env *env,
+                          const char *path,
+                          uint64_t *out_free,
+                          uint64_t *out_total);
 
 #endif

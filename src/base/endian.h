@@ -60,4 +60,14 @@ static inline void put_u64_be(uint8_t *p, uint64_t v)
     put_u32_be(p + 4, (uint32_t)v);
 }
 
+static inline uint32_t get_u32_be(const uint8_t *p)
+{
+    return ((uint32_t)get_u16_be(p) << 16) | (uint32_t)get_u16_be(p + 2);
+}
+
+static inline uint64_t get_u64_be(const uint8_t *p)
+{
+    return ((uint64_t)get_u32_be(p) << 32) | (uint64_t)get_u32_be(p + 4);
+}
+
 #endif

@@ -30,7 +30,7 @@ enum status_class status_class(enum status s);
 
 struct error {
     enum status code;
-    char text[256];
+    char text[1024];
 };
 
 /* Replaces what e says. Returns code, so that `return error_set(...)` reads well. e may be NULL. */

@@ -146,6 +146,10 @@ struct env_ops {
     void (*file_close)(struct env *env, struct env_file *file);
     enum status (*file_rename)(struct env *env, const char *from, const char *to);
     enum status (*file_remove)(struct env *env, const char *path);
+    enum status (*dir_space)(struct env *env,
+                             const char *path,
+                             uint64_t *out_free,
+                             uint64_t *out_total);
 
     void (*log)(struct env *env, enum env_level level, const char *line);
     void (*halt)(struct env *env, const char *reason);
@@ -247,9 +251,9 @@ static inline void env_conn_close(struct env_conn *conn)
 
 /*
  * Files and directories. Blocking: at start, inside env_work.run, or on the loop as long as the
- * node serves nobody. Thread-safe for different files. Any error but NOT_FOUND, EXISTS and BUSY is
- * STATUS_IO. Nothing is durable before file_sync of the file, and no creation, rename or removal
- * before dir_sync of its directory.
+ * node serves nobody. Thread-safe for different files. Any error but NOT_FOUND, EXISTS, BUSY and
+ * NO_SPACE is STATUS_IO. Nothing is durable before file_sync of the file, and no creation, rename
+ * or removal before dir_sync of its directory.
  */
 MUST_CHECK static inline enum status env_dir_create(struct env *env, const char *path)
 {
@@ -335,6 +339,15 @@ MUST_CHECK static inline enum status env_file_rename(struct env *env,
 MUST_CHECK static inline enum status env_file_remove(struct env *env, const char *path)
 {
     return env->ops->file_remove(env, path);
+}
+
+/* Bytes that can still be written to the disk that holds the directory, and its size. */
+MUST_CHECK static inline enum status env_dir_space(struct env *env,
+                                                   const char *path,
+                                                   uint64_t *out_free,
+                                                   uint64_t *out_total)
+{
+    return env->ops->dir_space(env, path, out_free, out_total);
 }
 
 /* One event per line: "event key=value …". Loop thread only. */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define FILE_BYTES_MAX (SIZE_MAX / 2)
+#define FAKE_SPACE_BYTES ((uint64_t)1 << 40) /* what a disk without limit says */
 
 struct env_file {
     struct fake_file *file;
@@ -25,11 +26,23 @@ static const char *name_of(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* True if this call is the one that fails. */
-static bool fails(struct fake_env *f)
+/* Not OK: this call is the one that fails. */
+static enum status call_fails(struct fake_env *f)
 {
     f->operations++;
-    return f->operations == f->fail_at;
+    if (f->operations != f->fail_at) {
+        return STATUS_OK;
+    }
+    return f->fail_as == STATUS_OK ? STATUS_IO : f->fail_as;
+}
+
+static uint64_t bytes_of_files(const struct fake_env *f)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < f->file_count; i++) {
+        bytes += f->files[i]->bytes.size;
+    }
+    return bytes;
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
@@ -72,16 +85,27 @@ static int compare_files(const void *a, const void *b)
     return strcmp((*x)->path, (*y)->path);
 }
 
+/* A directory is there as long as files are in it. */
+static bool is_inside(const struct fake_file *file, const char *dir)
+{
+    size_t size = strlen(dir);
+    return strncmp(file->path, dir, size) == 0 && file->path[size] == '/';
+}
+
 static enum status fake_dir_create(struct env *env, const char *path)
 {
-    (void)path;
-    return fails(fake_of(env)) ? STATUS_IO : STATUS_OK;
+    enum status s = call_fails(fake_of(env));
+    for (size_t i = 0; i < fake_of(env)->file_count && s == STATUS_OK; i++) {
+        s = is_inside(fake_of(env)->files[i], path) ? STATUS_EXISTS : STATUS_OK;
+    }
+    return s;
 }
 
 static enum status fake_dir_sync(struct env *env, const char *path)
 {
-    if (fails(fake_of(env))) {
-        return STATUS_IO;
+    enum status failed = call_fails(fake_of(env));
+    if (failed != STATUS_OK) {
+        return failed;
     }
     fake_env_note(fake_of(env), "dir_sync %s", name_of(path));
     return STATUS_OK;
@@ -93,8 +117,9 @@ static enum status fake_dir_list(struct env *env,
                                  void *ctx)
 {
     struct fake_env *f = fake_of(env);
-    if (fails(f)) {
-        return STATUS_IO;
+    enum status failed = call_fails(f);
+    if (failed != STATUS_OK) {
+        return failed;
     }
     qsort(f->files, f->file_count, sizeof f->files[0], compare_files);
     /* The callee may remove files, so the names are copied first. */
@@ -116,7 +141,7 @@ static enum status fake_dir_list(struct env *env,
 static enum status fake_dir_lock(struct env *env, const char *path)
 {
     (void)path;
-    return fails(fake_of(env)) ? STATUS_IO : STATUS_OK;
+    return call_fails(fake_of(env));
 }
 
 static enum status fake_open(struct env *env,
@@ -125,8 +150,9 @@ static enum status fake_open(struct env *env,
                              struct env_file **out_file)
 {
     struct fake_env *f = fake_of(env);
-    if (fails(f)) {
-        return STATUS_IO;
+    enum status failed = call_fails(f);
+    if (failed != STATUS_OK) {
+        return failed;
     }
     struct fake_file *file = fake_env_file(f, path);
     if (mode == ENV_OPEN_CREATE) {
@@ -148,8 +174,9 @@ static enum status fake_open(struct env *env,
 
 static enum status fake_size(struct env *env, struct env_file *handle, uint64_t *out_size)
 {
-    if (fails(fake_of(env))) {
-        return STATUS_IO;
+    enum status failed = call_fails(fake_of(env));
+    if (failed != STATUS_OK) {
+        return failed;
     }
     *out_size = handle->file->bytes.size;
     return STATUS_OK;
@@ -162,8 +189,9 @@ static enum status fake_read(struct env *env,
                              size_t size,
                              size_t *out_read)
 {
-    if (fails(fake_of(env))) {
-        return STATUS_IO;
+    enum status failed = call_fails(fake_of(env));
+    if (failed != STATUS_OK) {
+        return failed;
     }
     const struct buf *bytes = &handle->file->bytes;
     size_t left = offset < bytes->size ? bytes->size - (size_t)offset : 0;
@@ -180,13 +208,17 @@ static enum status fake_write(struct env *env,
                               struct bytes data)
 {
     struct fake_env *f = fake_of(env);
-    if (fails(f)) {
-        return STATUS_IO;
+    enum status failed = call_fails(f);
+    if (failed != STATUS_OK) {
+        return failed;
     }
     struct buf *bytes = &handle->file->bytes;
     size_t end = (size_t)offset + data.size;
     if (end > bytes->size) {
         size_t more = end - bytes->size;
+        if (f->space > 0 && bytes_of_files(f) + more > f->space) {
+            return STATUS_NO_SPACE;
+        }
         memset(buf_reserve(bytes, more), 0, more);
         buf_extend(bytes, more);
     }
@@ -199,8 +231,9 @@ static enum status fake_write(struct env *env,
 
 static enum status fake_sync(struct env *env, struct env_file *handle)
 {
-    if (fails(fake_of(env))) {
-        return STATUS_IO;
+    enum status failed = call_fails(fake_of(env));
+    if (failed != STATUS_OK) {
+        return failed;
     }
     fake_env_note(fake_of(env), "sync %s", name_of(handle->file->path));
     return STATUS_OK;
@@ -214,11 +247,33 @@ static void fake_close(struct env *env, struct env_file *handle)
     mem_free(handle);
 }
 
+/* False: there is no such directory. */
+static bool rename_dir(struct fake_env *f, const char *from, const char *to)
+{
+    bool is_there = false;
+    for (size_t i = 0; i < f->file_count; i++) {
+        struct fake_file *file = f->files[i];
+        if (is_inside(file, from)) {
+            char name[FAKE_PATH_BYTES];
+            (void)snprintf(name, sizeof name, "%s", file->path + strlen(from));
+            ensure(strlen(to) + strlen(name) < FAKE_PATH_BYTES);
+            (void)snprintf(file->path, sizeof file->path, "%s%s", to, name);
+            is_there = true;
+        }
+    }
+    return is_there;
+}
+
 static enum status fake_rename(struct env *env, const char *from, const char *to)
 {
     struct fake_env *f = fake_of(env);
-    if (fails(f)) {
-        return STATUS_IO;
+    enum status failed = call_fails(f);
+    if (failed != STATUS_OK) {
+        return failed;
+    }
+    if (rename_dir(f, from, to)) {
+        fake_env_note(f, "rename %s %s", name_of(from), name_of(to));
+        return STATUS_OK;
     }
     struct fake_file *file = fake_env_file(f, from);
     if (file == NULL) {
@@ -237,8 +292,9 @@ static enum status fake_rename(struct env *env, const char *from, const char *to
 static enum status fake_remove(struct env *env, const char *path)
 {
     struct fake_env *f = fake_of(env);
-    if (fails(f)) {
-        return STATUS_IO;
+    enum status failed = call_fails(f);
+    if (failed != STATUS_OK) {
+        return failed;
     }
     struct fake_file *file = fake_env_file(f, path);
     if (file == NULL) {
@@ -247,6 +303,24 @@ static enum status fake_remove(struct env *env, const char *path)
     ensure(file->open_count == 0);
     file_destroy(f, file);
     fake_env_note(f, "remove %s", name_of(path));
+    return STATUS_OK;
+}
+
+static enum status fake_dir_space(struct env *env,
+                                  const char *path,
+                                  uint64_t *out_free,
+                                  uint64_t *out_total)
+{
+    (void)path;
+    struct fake_env *f = fake_of(env);
+    enum status failed = call_fails(f);
+    if (failed != STATUS_OK) {
+        return failed;
+    }
+    uint64_t total = f->space > 0 ? f->space : FAKE_SPACE_BYTES;
+    uint64_t used = bytes_of_files(f);
+    *out_free = used < total ? total - used : 0;
+    *out_total = total;
     return STATUS_OK;
 }
 
@@ -399,6 +473,7 @@ static const struct env_ops fake_ops = {
     .file_close = fake_close,
     .file_rename = fake_rename,
     .file_remove = fake_remove,
+    .dir_space = fake_dir_space,
     .log = fake_log,
     .halt = fake_halt,
 };

@@ -38,7 +38,9 @@ struct fake_env {
      */
     struct buf events;
     uint64_t operations; /* calls that can fail, so far */
-    uint64_t fail_at;    /* the number of the call that fails with STATUS_IO; 0: none */
+    uint64_t fail_at;    /* the number of the call that fails; 0: none */
+    enum status fail_as; /* how it fails; STATUS_OK: as STATUS_IO */
+    uint64_t space;      /* bytes of the disk: files do not grow beyond (NO_SPACE); 0: no limit */
     char halt_reason[FAKE_LINE_BYTES];
     struct fake_net *net; /* set by the test; NULL: no sockets */
     bool is_isolated;     /* its connections carry nothing, and do not end */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -297,4 +298,37 @@ TEST(a_directory_is_locked_once)
     temp_path(path, sizeof path, root, "LOCK");
     CHECK_EQ(unlink(path), 0);
     CHECK_EQ(rmdir(root), 0);
+}
+
+/* The kernel's own full disk: every write fails with ENOSPC. */
+TEST(full_disk_is_no_space)
+{
+    struct world w;
+    world_init(&w);
+    struct env_file *file = NULL;
+    CHECK_EQ(env_file_open(w.env, "/dev/full", ENV_OPEN_WRITE, &file), STATUS_OK);
+    CHECK_EQ(env_file_write(w.env, file, 0, bytes_of_text("x")), STATUS_NO_SPACE);
+    env_file_close(w.env, file);
+    world_deinit(&w);
+}
+
+TEST(space_of_a_directory)
+{
+    struct world w;
+    world_init(&w);
+    char root[64];
+    temp_create(root, sizeof root);
+    uint64_t space = 0;
+    uint64_t total = 0;
+    CHECK_EQ(env_dir_space(w.env, root, &space, &total), STATUS_OK);
+    struct statvfs about;
+    CHECK_EQ(statvfs(root, &about), 0);
+    CHECK_EQ(total, (uint64_t)about.f_blocks * about.f_frsize);
+    CHECK(space > 0 && space <= total);
+    /* Others write meanwhile: near enough to tell bytes from blocks. */
+    uint64_t expected = (uint64_t)about.f_bavail * about.f_frsize;
+    CHECK(space > expected / 2 && space / 2 < expected);
+    CHECK_EQ(rmdir(root), 0);
+    CHECK_EQ(env_dir_space(w.env, root, &space, &total), STATUS_NOT_FOUND);
+    world_deinit(&w);
 }

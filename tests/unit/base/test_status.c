@@ -14,6 +14,8 @@ TEST(every_status_has_its_row)
     CHECK_EQ(status_class(STATUS_OUTCOME_UNKNOWN), STATUS_CLASS_UNKNOWN);
     CHECK_EQ(status_class(STATUS_NOT_FOUND), STATUS_CLASS_REJECTED);
     CHECK_EQ(status_class(STATUS_BUSY), STATUS_CLASS_RETRY);
+    CHECK_EQ(status_class(STATUS_NO_SPACE), STATUS_CLASS_RETRY);
+    CHECK_TEXT(status_prefix(STATUS_NO_SPACE), "MISCONF");
 }
 
 TEST(set_and_wrap_outward)
@@ -44,7 +46,7 @@ TEST(without_an_error_only_the_code_is_kept)
 TEST(too_long_text_is_cut)
 {
     struct error e = {0};
-    char text[1000];
+    char text[2 * sizeof e.text];
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = '\0';
     (void)error_set(&e, STATUS_IO, "%s", text);
