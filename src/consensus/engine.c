@@ -15,8 +15,12 @@
 #endif
 #define RAFT_STRUCT_BYTES 992u
 
-/* A snapshot is streamed by us; libraft must not send it again meanwhile. */
-#define INSTALL_TIMEOUT_MS (24u * 3600u * 1000u)
+/*
+ * A snapshot is streamed by us, and another one than libraft knows of; it asks for it once more
+ * whenever the follower denies to have it. This is for a follower whose answers are not understood
+ * so: asking too often costs nothing.
+ */
+#define INSTALL_TIMEOUT_MS 1000u
 
 struct engine *engine_create(const struct engine_options *options,
                              const struct engine_events *events,
@@ -213,6 +217,9 @@ enum status engine_tick(struct engine *e, uint64_t now_ms)
         r->voted_for = e->id;
     }
     bool forgets = guard_g7_forgets_leader(r, now_ms);
+    if (r->state == RAFT_LEADER) {
+        r->election_timer_start = guard_g12_contact_since(r, e->leads_since_ms, now_ms);
+    }
     struct raft_event event = {.type = RAFT_TIMEOUT};
     int rv = engine_step(e, &event);
     if (forgets && r->state == RAFT_FOLLOWER) {

@@ -2,7 +2,7 @@
  * One Raft group member as a step machine: events go in, and terms, entries, messages and commits
  * come out through engine_events, during the call. No clock, no random source, no I/O, no threads.
  *
- * Behind it: libraft 0.22.1 (cowsql/raft), its raft_step core only, fenced by guards G1-G11 (the
+ * Behind it: libraft 0.22.1 (cowsql/raft), its raft_step core only, fenced by guards G1-G12 (the
  * table in engine_guards.h says which defect each keeps away). Nothing outside this file's .c and
  * the guards knows libraft, so that the engine can be exchanged.
  *

@@ -209,3 +209,21 @@ bool guard_g11_may_change(const struct raft *r)
     ensure(r->state == RAFT_LEADER);
     return guard_term_of(r, r->commit_index) == r->current_term;
 }
+
+/*
+ * Not of the list N1-N10: at each of its time-outs a leader takes everybody for unreachable who has
+ * not answered since the time-out before, and sends him no more than a message per heartbeat. The
+ * time-outs come as heartbeats to single followers fall due; with one follower slow or dead they
+ * fall due at different times, and the healthy ones are slowed down again and again. What the
+ * library says it wants is an election time-out without an answer.
+ */
+uint64_t guard_g12_contact_since(const struct raft *r, uint64_t leads_since_ms, uint64_t now_ms)
+{
+    ensure(r->state == RAFT_LEADER);
+    uint64_t window_ms = r->election_timeout;
+    uint64_t since_ms = now_ms > window_ms ? now_ms - window_ms : 0;
+    if (since_ms > r->election_timer_start) {
+        since_ms = r->election_timer_start; /* we slept, and that is no silence of theirs */
+    }
+    return since_ms > leads_since_ms ? since_ms : leads_since_ms;
+}

@@ -50,5 +50,7 @@ void guard_g9_result(const struct raft *r, struct engine_message *m);
 bool guard_g10_wants_votes(const struct raft *r);
 /* Leader: may it propose a configuration? */
 bool guard_g11_may_change(const struct raft *r);
+/* Before a leader's TIMEOUT: a follower that answered since then is in contact. */
+uint64_t guard_g12_contact_since(const struct raft *r, uint64_t leads_since_ms, uint64_t now_ms);
 
 #endif

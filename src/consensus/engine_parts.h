@@ -26,8 +26,9 @@ struct engine {
     uint64_t vote;
     uint64_t commit;
     enum engine_role role;
-    uint64_t raft_commit; /* libraft's own: ahead of commit during an install */
-    uint64_t last_index;  /* of the owner's log */
+    uint64_t leads_since_ms; /* since role became leader */
+    uint64_t raft_commit;    /* libraft's own: ahead of commit during an install */
+    uint64_t last_index;     /* of the owner's log */
     /* During a step: the entries that it may append, and the first one's index. */
     const struct engine_entry *offered;
     uint32_t offered_count;

@@ -110,6 +110,7 @@ static void tell_role(struct engine *e)
     enum engine_role role = role_of(&e->raft);
     if (role != e->role) {
         e->role = role;
+        e->leads_since_ms = e->now_ms;
         e->events.role(e->owner, role);
     }
 }

@@ -463,3 +463,60 @@ TEST(g11_two_leaders_do_not_commit_past_each_other)
     }
     finish(&g);
 }
+
+/* Number of appends with entries that are on their way to the member. */
+static unsigned appends_to(const struct group *g, uint64_t id)
+{
+    unsigned count = 0;
+    for (size_t k = 0; k < g->packet_count; k++) {
+        const struct group_packet *p = &g->packets[k];
+        if (p->to == id && p->message.type == ENGINE_APPEND && p->message.append.count > 0) {
+            count++;
+        }
+    }
+    return count;
+}
+
+TEST(g12_a_silent_follower_does_not_slow_down_the_others)
+{
+    struct group g;
+    group_init(&g, &options, 3, 3, 3);
+    elect(&g, 1);
+    CHECK_EQ(group_propose(&g, 1, 1), STATUS_OK);
+    group_settle(&g);
+    group_isolate(&g, 2, true);
+    for (unsigned i = 0; i < 12; i++) {
+        group_timeout(&g, 1);
+        group_settle(&g);
+    }
+    /* Entries go to 3 alone, so from here on heartbeats to 2 and 3 are due at different times. */
+    for (uint64_t command = 2; command < 6; command++) {
+        g.now_ms += options.heartbeat_ms / 4;
+        CHECK_EQ(group_propose(&g, 1, command), STATUS_OK);
+        CHECK_EQ(appends_to(&g, 3), 1u);
+        group_settle(&g);
+        for (unsigned i = 0; i < 4; i++) {
+            group_timeout(&g, 1);
+            group_settle(&g);
+        }
+    }
+    CHECK_EQ(engine_role(engine_of(&g, 1)), ENGINE_LEADER);
+    finish(&g);
+}
+
+TEST(g12_a_leader_without_answers_steps_down_in_time)
+{
+    struct group g;
+    group_init(&g, &options, 3, 3, 3);
+    elect(&g, 1);
+    group_settle(&g);
+    group_isolate(&g, 1, true);
+    uint64_t cut_ms = g.now_ms;
+    while (engine_role(engine_of(&g, 1)) == ENGINE_LEADER && g.now_ms < cut_ms + 1000) {
+        group_timeout(&g, 1);
+        group_settle(&g);
+    }
+    CHECK_EQ(engine_role(engine_of(&g, 1)), ENGINE_FOLLOWER);
+    CHECK(g.now_ms - cut_ms <= options.election_timeout_ms + 2 * options.heartbeat_ms);
+    finish(&g);
+}

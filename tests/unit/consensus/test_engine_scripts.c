@@ -353,3 +353,65 @@ TEST(h_promoted_member_votes_before_it_knows)
     CHECK_EQ(group_at(&g, 2)->applied, group_last(&group_at(&g, 2)->memory));
     finish(&g);
 }
+
+/* Snapshots on their way are lost; says how many. */
+static unsigned drop_installs(struct group *g)
+{
+    unsigned count = 0;
+    for (size_t i = g->packet_count; i > 0; i--) {
+        if (g->packets[i - 1].message.type == ENGINE_INSTALL) {
+            count++;
+            group_drop(g, i - 1);
+        }
+    }
+    return count;
+}
+
+/* Everything else arrives. */
+static unsigned settle_without_installs(struct group *g)
+{
+    unsigned installs = drop_installs(g);
+    while (g->packet_count > 0 && g->failure[0] == 0) {
+        group_deliver_link(g, 0, 0);
+        for (uint64_t id = 1; id <= g->count; id++) {
+            if (group_at(g, id)->record_count > 0) {
+                group_sync(g, id);
+            }
+        }
+        installs += drop_installs(g);
+    }
+    return installs;
+}
+
+/*
+ * I: member 3 needs a snapshot that never arrives, and the leader always has a newer one before it
+ * answers. It is sent again and again.
+ */
+TEST(i_snapshot_is_sent_again_beside_newer_ones)
+{
+    struct group g;
+    group_init(&g, &options, 3, 3, 3);
+    group_timeout(&g, 1);
+    group_settle(&g);
+    CHECK_EQ(group_leader(&g), 1u);
+    group_isolate(&g, 3, true);
+    uint64_t command = 0;
+    unsigned installs = 0;
+    for (unsigned step = 0; step < 400 && installs < 6; step++) {
+        for (unsigned i = 0; i < 60; i++) {
+            CHECK_EQ(group_propose(&g, 1, ++command), STATUS_OK);
+            group_sync(&g, 1);
+            installs += settle_without_installs(&g);
+        }
+        group_snapshot(&g, 1);
+        installs += settle_without_installs(&g);
+        if (step == 3) {
+            group_isolate(&g, 3, false);
+        }
+        group_timeout(&g, 1);
+        installs += settle_without_installs(&g);
+    }
+    CHECK_EQ(installs, 6u);
+    CHECK_TEXT(g.failure, "");
+    finish(&g);
+}
