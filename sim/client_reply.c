@@ -6,6 +6,8 @@
 #include "sim/client.h"
 #include "sim/values.h"
 
+#define BESIDE_US (100 * MS_US)
+
 enum fate {
     FATE_TOLD,    /* the outcome is known */
     FATE_REFUSED, /* not executed, and never will be (DUP-6) */
@@ -40,11 +42,27 @@ static bool promises_not_executed(struct bytes text)
     return false;
 }
 
+/*
+ * Writes that a full disk refuses, while one is full or was a moment ago; and reads of a key whose
+ * end cannot be written down.
+ */
+static enum fate fate_of_no_space(struct workload *w, bool is_write)
+{
+    uint64_t now_us = w->world->now_us;
+    w->no_space++;
+    w->no_space_last_us = now_us;
+    bool may_be = is_write && w->options.has_full_disks && now_us <= w->no_space_until_us;
+    return may_be ? FATE_REFUSED : FATE_BAD;
+}
+
 /* Of a command that cannot fail for a reason of its own. */
-static enum fate fate_of_error(const struct workload *w, struct bytes text)
+static enum fate fate_of_error(struct workload *w, struct bytes text, bool may_write)
 {
     if (w->options.is_calm) {
         return FATE_BAD;
+    }
+    if (starts_with(text, "MISCONF ")) {
+        return fate_of_no_space(w, may_write);
     }
     if (starts_with(text, "UNKNOWNRESULT ")) {
         return FATE_UNKNOWN;
@@ -94,6 +112,16 @@ static struct linear_operation *operation_of(struct workload *w,
     return &w->history.keys[p->keys[i].key].operations[p->keys[i].operation];
 }
 
+static bool has_expiring_key(const struct workload *w, const struct pending *p)
+{
+    for (unsigned i = 0; i < p->key_count; i++) {
+        if (w->history.keys[p->keys[i].key].is_expiring) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum fate take_key(struct workload *w, const struct pending *p, const struct resp_value *v)
 {
     struct linear_operation *op = operation_of(w, p, 0);
@@ -105,7 +133,8 @@ static enum fate take_key(struct workload *w, const struct pending *p, const str
         op->is_refused = true;
         return FATE_TOLD;
     }
-    return fate_of_error(w, v->text);
+    bool is_read = op->kind == LINEAR_GET || op->kind == LINEAR_EXISTS;
+    return fate_of_error(w, v->text, !is_read || has_expiring_key(w, p));
 }
 
 /* Only "none" and "all" say something about each key. */
@@ -114,7 +143,7 @@ static enum fate take_exists(struct workload *w,
                              const struct resp_value *v)
 {
     if (v->type != RESP_TYPE_INTEGER || v->integer < 0 || v->integer > (int64_t)p->key_count) {
-        return v->type == RESP_TYPE_ERROR ? fate_of_error(w, v->text) : FATE_BAD;
+        return v->type == RESP_TYPE_ERROR ? fate_of_error(w, v->text, false) : FATE_BAD;
     }
     for (unsigned i = 0; i < p->key_count; i++) {
         operation_of(w, p, i)->is_done = v->integer > 0;
@@ -128,7 +157,7 @@ static enum fate take_mget(struct workload *w,
                            struct bytes *items)
 {
     if (v->type == RESP_TYPE_ERROR) {
-        return fate_of_error(w, v->text);
+        return fate_of_error(w, v->text, has_expiring_key(w, p));
     }
     if (v->type != RESP_TYPE_ARRAY || v->count != (int64_t)p->key_count) {
         return FATE_BAD;
@@ -179,7 +208,7 @@ static enum fate take_order_set(struct workload_client *c,
                                 const struct resp_value *v)
 {
     struct order *order = &c->workload->order;
-    enum fate fate = v->type == RESP_TYPE_ERROR ? fate_of_error(c->workload, v->text)
+    enum fate fate = v->type == RESP_TYPE_ERROR ? fate_of_error(c->workload, v->text, true)
                      : is_ok(v)                 ? FATE_TOLD
                                                 : FATE_BAD;
     if (p->kind == PENDING_SET_DATA) {
@@ -198,7 +227,7 @@ static enum fate take_order_get(struct workload_client *c,
     struct linear_value value = {0};
     if (v->type == RESP_TYPE_ERROR) {
         c->flag_seen = -1;
-        return fate_of_error(c->workload, v->text);
+        return fate_of_error(c->workload, v->text, false);
     }
     if (!take_value(v, &value) || value.type == LINEAR_TEXT) {
         return FATE_BAD;
@@ -261,6 +290,16 @@ static void fail_reply(struct workload_client *c, const char *about, const struc
                v->text.data != NULL ? (const char *)v->text.data : "");
 }
 
+/* Reads that go on beside writes that are refused. */
+static void note_read(struct workload *w, const struct pending *p, enum fate fate)
+{
+    bool is_read = p->kind == PENDING_MGET || p->kind == PENDING_EXISTS ||
+                   p->kind == PENDING_GET_FLAG || p->kind == PENDING_GET_DATA ||
+                   (p->kind == PENDING_KEY && operation_of(w, p, 0)->kind == LINEAR_GET);
+    bool is_full = w->no_space > 0 && w->world->now_us - w->no_space_last_us < BESIDE_US;
+    w->reads_when_full += is_read && is_full && fate == FATE_TOLD ? 1 : 0;
+}
+
 static void take_reply(struct workload_client *c, const struct resp_value *v, struct bytes *items)
 {
     static const char *const names[] =
@@ -281,6 +320,7 @@ static void take_reply(struct workload_client *c, const struct resp_value *v, st
     }
     w->operations += fate == FATE_TOLD || fate == FATE_SILENT ? 1 : 0;
     w->refused += fate == FATE_REFUSED ? 1 : 0;
+    note_read(w, &p, fate);
     w->unknown += fate == FATE_UNKNOWN ? 1 : 0;
     note_fate(c, &p, fate);
 }

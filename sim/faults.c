@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/assert.h"
+#include "sim/faults_parts.h"
 
 #define PURPOSE_FAULTS 902u
 #define CLOCK_OFFSET_MS_MAX 2000 /* jumps stay within this around the first offset */
@@ -36,7 +37,7 @@ uint64_t faults_count(const struct world *w)
 
 /* ---- whom ------------------------------------------------------------------------------------ */
 
-static struct sim_env *leader_of_some_group(struct faults *f)
+struct sim_env *faults_pick_leader(struct faults *f)
 {
     if (f->watch->group_count == 0) {
         return NULL;
@@ -51,10 +52,9 @@ static bool is_target(const struct sim_env *e)
     return e->is_up && !e->is_wiped;
 }
 
-/* NULL: all are down. */
-static struct sim_env *pick_machine(struct faults *f)
+struct sim_env *faults_pick_machine(struct faults *f)
 {
-    struct sim_env *leader = leader_of_some_group(f);
+    struct sim_env *leader = faults_pick_leader(f);
     if (leader != NULL && prng_chance(&f->prng, AT_LEADER_PER_MILLE)) {
         return leader;
     }
@@ -69,13 +69,13 @@ static struct sim_env *pick_machine(struct faults *f)
     return picked;
 }
 
-/* One more may be down for long: a majority is left. */
-static bool can_spare_one(const struct faults *f)
+bool faults_can_spare_one(const struct faults *f)
 {
     unsigned away = 0;
     for (unsigned i = 0; i < f->network->machine_count; i++) {
         const struct sim_env *e = f->network->machines[i];
-        away += e->is_kept_down || e->is_wiped ? 1 : 0;
+        bool is_away = e->is_kept_down || e->is_wiped || e->is_rotten;
+        away += is_away || !watch_is_whole(f->watch, i) ? 1 : 0;
     }
     return 2 * (away + 1) < f->network->machine_count;
 }
@@ -87,23 +87,51 @@ static enum sim_crash random_crash(struct faults *f)
     return prng_chance(&f->prng, 500) ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS;
 }
 
+struct aim {
+    unsigned after;
+    unsigned calls;
+};
+
+/* The moments with the most to lose: syncs; what a log begins, moves and drops; what follows that.
+ */
+static struct aim pick_aim(struct faults *f)
+{
+    static const struct aim aims[] = {
+        {0, SIM_CALL_SYNC},
+        {0, SIM_CALL_SYNC},
+        {0, SIM_CALL_NAME},
+        {0, SIM_CALL_REMOVE},
+        {0, SIM_CALL_STORE},
+        {SIM_CALL_REMOVE, SIM_CALL_SYNC},
+        {SIM_CALL_REMOVE, SIM_CALL_WRITE},
+        {SIM_CALL_STORE, SIM_CALL_REMOVE},
+    };
+    unsigned usual = f->options.is_aimed ? 2 : 0; /* any sync */
+    unsigned count = sizeof aims / sizeof aims[0];
+    return aims[usual + prng_below(&f->prng, count - usual)];
+}
+
 static void inject_crash(struct faults *f, struct sim_env *e, enum sim_crash kind)
 {
     struct prng *p = &f->prng;
-    uint64_t place = prng_below(p, 4);
+    uint64_t place = f->options.is_aimed ? 3 : prng_below(p, 4);
     if (place == 0) {
         sim_env_crash(e, kind);
     } else if (place == 1) {
         sim_env_plan_crash(e, kind, prng_between(p, 1, 30));
     } else {
         uint64_t operations = prng_between(p, 1, 12);
-        sim_env_plan_crash_in_job(e, kind, operations, place == 3);
+        struct aim aim = {.calls = SIM_CALLS_ALL};
+        if (place == 3) {
+            aim = pick_aim(f);
+        }
+        sim_env_plan_crash_in_job(e, kind, operations, aim.after, aim.calls);
     }
 }
 
 static void inject_kill_leader(struct faults *f)
 {
-    struct sim_env *leader = leader_of_some_group(f);
+    struct sim_env *leader = faults_pick_leader(f);
     if (leader != NULL) {
         world_fault(f->world, SIM_FAULT_KILL_LEADER);
         sim_env_crash(leader, SIM_CRASH_KILL);
@@ -126,14 +154,14 @@ static void fire_up_again(void *owner, void *item, uint64_t tag)
 {
     struct faults *f = owner;
     struct sim_env *e = item;
-    if (tag == f->epoch && e->is_kept_down && !e->has_refused) {
+    if (tag == f->epoch && e->is_kept_down) {
         sim_env_release(e);
     }
 }
 
 static void inject_down(struct faults *f, struct sim_env *e)
 {
-    if (!can_spare_one(f)) {
+    if (!faults_can_spare_one(f)) {
         return;
     }
     world_fault(f->world, SIM_FAULT_DOWN);
@@ -156,7 +184,7 @@ static void fire_wiped_start(void *owner, void *item, uint64_t tag)
 
 static void inject_wipe(struct faults *f, struct sim_env *e)
 {
-    if (f->wiped != NULL || !can_spare_one(f) || !watch_is_led(f->watch)) {
+    if (f->wiped != NULL || !faults_can_spare_one(f) || !watch_is_led(f->watch)) {
         return;
     }
     f->wiped = e;
@@ -199,7 +227,7 @@ static void inject_partition(struct faults *f, enum sim_fault fault)
     enum links_shape shape = shapes[prng_below(&f->prng, 2)];
     struct sim_env *special = f->network->machines[prng_below(&f->prng, f->network->machine_count)];
     if (fault == SIM_FAULT_ISOLATE) {
-        struct sim_env *leader = leader_of_some_group(f);
+        struct sim_env *leader = faults_pick_leader(f);
         special = leader != NULL ? leader : special;
         shape = LINKS_ISOLATE;
     } else if (fault == SIM_FAULT_BRIDGE) {
@@ -307,6 +335,15 @@ static void inject_at_machine(struct faults *f, enum sim_fault fault, struct sim
     case SIM_FAULT_WIPE:
         inject_wipe(f, e);
         return;
+    case SIM_FAULT_FILL:
+        faults_inject_fill(f, e);
+        return;
+    case SIM_FAULT_ROT:
+        faults_inject_rot(f);
+        return;
+    case SIM_FAULT_INSTALL:
+        faults_inject_install(f, e);
+        return;
     default:
         break;
     }
@@ -322,7 +359,7 @@ static void fire_fault(void *owner, void *item, uint64_t tag)
     }
     enum sim_fault fault = pick_fault(f);
     if (!inject_at_network(f, fault)) {
-        struct sim_env *e = pick_machine(f);
+        struct sim_env *e = faults_pick_machine(f);
         if (e != NULL) {
             inject_at_machine(f, fault, e);
         }
@@ -350,6 +387,7 @@ void faults_heal(struct faults *f)
 {
     world_trace(f->world, "healing");
     f->is_on = false;
+    f->hunt_kills = 0;
     f->epoch++;
     links_heal(&f->links);
     for (unsigned i = 0; i < f->network->machine_count; i++) {
@@ -360,7 +398,7 @@ void faults_heal(struct faults *f)
             f->clock_offset_ms[i] = 0;
         }
         bool waits_for_wipe = f->wiped == e && !e->is_wiped;
-        if (e->is_kept_down && !e->has_refused && !waits_for_wipe) {
+        if (e->is_kept_down && !waits_for_wipe) {
             sim_env_release(e);
         }
     }

@@ -8,6 +8,7 @@
 struct faults_options {
     unsigned weight[SIM_FAULT_COUNT]; /* 0: never */
     uint64_t gap_us_max;              /* between two of them */
+    bool is_aimed;                    /* crashes come where the log drops what it needs no more */
 };
 
 struct faults {
@@ -22,6 +23,9 @@ struct faults {
     uint64_t epoch;                         /* of heals: older plans are void */
     bool is_on;
     struct sim_env *wiped; /* is or will be; NULL: nobody */
+    unsigned hunt_kills;   /* to come, of machines that send or take a snapshot */
+    uint64_t hunt_until_us;
+    uint64_t hunt_taken[SIM_NODES_MAX]; /* snapshots that a machine had taken at the last look */
 };
 
 void faults_init(struct faults *f,

@@ -98,7 +98,9 @@ static int command_run(const struct arguments *a)
     (void)printf("%s seed=%" PRIu64 " plan=%s nodes=%u groups=%" PRIu32 " virtual_s=%" PRIu64
                  ".%03" PRIu64 " events=%" PRIu64 " ops=%" PRIu64 " refused=%" PRIu64
                  " unknown=%" PRIu64 " undecided=%" PRIu64 " boots=%" PRIu64
-                 " leader_changes=%" PRIu64 " failover_ms=%" PRIu64,
+                 " leader_changes=%" PRIu64 " snapshots=%" PRIu64 " released=%" PRIu64
+                 " segments_max=%" PRIu64 " no_space=%" PRIu64 " reads_when_full=%" PRIu64
+                 " failover_ms=%" PRIu64,
                  r.is_failed ? "failed" : "ok",
                  a->seed,
                  plan_name(r.kind),
@@ -113,6 +115,11 @@ static int command_run(const struct arguments *a)
                  r.undecided,
                  r.boots,
                  r.leader_changes,
+                 r.snapshots,
+                 r.segments_released,
+                 r.segments_max,
+                 r.no_space,
+                 r.reads_when_full,
                  r.failover_us / MS_US);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         (void)printf(" %s=%" PRIu64, sim_fault_name((enum sim_fault)i), r.fault_count[i]);
@@ -224,6 +231,9 @@ static void print_suite_line(uint64_t seed, const struct run_result *r)
                  r->hash);
 }
 
+/* Chance may keep a run from what its plan is there for, but not many runs. */
+#define IN_VAIN_MAX(runs) (1 + (runs) / 20)
+
 /* What the runs of several nodes with faults had at least, and all of them together. */
 struct summary {
     uint64_t runs[PLAN_KIND_COUNT];
@@ -232,6 +242,14 @@ struct summary {
     uint64_t operations_min;
     uint64_t faults_min;
     uint64_t leader_changes_min;
+    uint64_t in_vain;        /* of the judged runs: without what their plan is there for */
+    uint64_t with_snapshots; /* of the judged runs */
+    uint64_t with_garbage;
+    uint64_t snapshots;
+    uint64_t segments_released;
+    uint64_t segments_max;
+    uint64_t no_space;
+    uint64_t reads_when_full;
     uint64_t failover_us_max;
     uint64_t fault_count[SIM_FAULT_COUNT];
 };
@@ -250,9 +268,17 @@ static void summary_add(struct summary *s, const struct run_result *r)
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         s->fault_count[i] += r->fault_count[i];
     }
+    s->snapshots += r->snapshots;
+    s->segments_released += r->segments_released;
+    s->segments_max = r->segments_max > s->segments_max ? r->segments_max : s->segments_max;
+    s->no_space += r->no_space;
+    s->reads_when_full += r->reads_when_full;
     s->failover_us_max = r->failover_us > s->failover_us_max ? r->failover_us : s->failover_us_max;
     if (r->nodes > 1 && r->kind != PLAN_CALM) {
         bool is_first = s->judged++ == 0;
+        s->in_vain += r->has_purpose ? 0 : 1;
+        s->with_snapshots += r->snapshots > 0 ? 1 : 0;
+        s->with_garbage += r->segments_released > 0 ? 1 : 0;
         keep_least(&s->virtual_us_min, r->virtual_us, is_first);
         keep_least(&s->operations_min, r->operations, is_first);
         keep_least(&s->faults_min, r->faults, is_first);
@@ -279,6 +305,22 @@ static void summary_print(const struct summary *s)
                  s->faults_min,
                  s->leader_changes_min,
                  s->failover_us_max / MS_US);
+}
+
+static void summary_print_disks(const struct summary *s)
+{
+    (void)printf("disks: snapshots=%" PRIu64 " in %" PRIu64 " runs, segments_released=%" PRIu64
+                 " in %" PRIu64 " runs, longest_log=%" PRIu64
+                 " segments, refused_for_space=%" PRIu64 ", reads_meanwhile=%" PRIu64
+                 "; runs in vain=%" PRIu64 "\n",
+                 s->snapshots,
+                 s->with_snapshots,
+                 s->segments_released,
+                 s->with_garbage,
+                 s->segments_max,
+                 s->no_space,
+                 s->reads_when_full,
+                 s->in_vain);
 }
 
 /* hash_only: "seed hash" a line, for the comparison of two builds. */
@@ -312,7 +354,15 @@ static int command_suite(const struct arguments *a, bool hash_only)
         struct mark_walk walk = {.totals = totals};
         reached_each(mark_print, &walk);
         summary_print(&summary);
-        (void)printf("%" PRIu64 " passed, %" PRIu64 " failed\n", a->count - failed, failed);
+        summary_print_disks(&summary);
+        bool is_in_vain = summary.in_vain > IN_VAIN_MAX(a->count);
+        if (is_in_vain) {
+            (void)printf("FAIL too many runs in vain\n");
+        }
+        (void)printf("%" PRIu64 " passed, %" PRIu64 " failed\n",
+                     a->count - failed,
+                     failed + (is_in_vain ? 1 : 0));
+        failed += is_in_vain ? 1 : 0;
     }
     return failed > 0 ? 1 : 0;
 }

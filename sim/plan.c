@@ -12,8 +12,21 @@
 
 const char *plan_name(enum plan_kind kind)
 {
-    static const char *const names[PLAN_KIND_COUNT] =
-        {"sole", "calm", "failover", "leaders", "mixed", "network", "pauses", "crashes", "wipe"};
+    static const char *const names[PLAN_KIND_COUNT] = {
+        "sole",
+        "calm",
+        "failover",
+        "leaders",
+        "mixed",
+        "network",
+        "pauses",
+        "crashes",
+        "wipe",
+        "snapshots",
+        "garbage",
+        "full",
+        "rot",
+    };
     ensure(kind < PLAN_KIND_COUNT);
     return names[kind];
 }
@@ -22,7 +35,7 @@ const char *plan_name(enum plan_kind kind)
 
 static enum plan_kind pick_kind(struct prng *p)
 {
-    static const unsigned per_cent[PLAN_KIND_COUNT] = {8, 5, 8, 8, 31, 16, 8, 8, 8};
+    static const unsigned per_cent[PLAN_KIND_COUNT] = {7, 4, 6, 6, 23, 8, 5, 6, 6, 9, 7, 6, 7};
     unsigned at = (unsigned)prng_below(p, 100);
     unsigned kind = 0;
     while (at >= per_cent[kind]) {
@@ -54,12 +67,33 @@ static void pick_network(struct plan *plan, struct prng *p)
     o->tiny_chunk_per_mille = (unsigned)prng_below(p, 200);
 }
 
+/* Small everywhere: what is seldom in a large store happens all the time. */
+static void pick_state(struct plan *plan, struct prng *p)
+{
+    struct sim_env_options *o = &plan->env;
+    bool is_tiny = plan->kind == PLAN_SNAPSHOTS || plan->kind == PLAN_GARBAGE;
+    bool is_short = plan->kind == PLAN_GARBAGE;
+    o->log_segment_bytes = prng_between(p, 8, is_short ? 10 : is_tiny ? 16 : 64) * KIB;
+    o->log_segments = (uint32_t)prng_between(p, is_short ? 1 : 2, is_short ? 2 : 4);
+    o->store_fold_rows = prng_between(p, 1, 32);
+    o->store_fold_bytes = prng_between(p, 2, 64) * KIB;
+    o->cache_memory = prng_between(p, 1, 256) * KIB;
+    o->trailing_bytes = prng_between(p, 1, is_tiny ? 4 : 48) * KIB;
+    o->payload_bytes = prng_between(p, 0, 3) * o->trailing_bytes / 2; /* 0: as the node chooses */
+    o->snapshot_rate = prng_between(p, 30, 3000) * KIB;
+    o->snapshot_chunk_bytes = prng_between(p, 1, is_tiny ? 4 : 24) * KIB;
+    o->disk_bytes = prng_between(p, 24, 64) * MIB;
+    o->disk_reserve = prng_between(p, 128, 512) * KIB;
+    bool is_cold = prng_chance(p, 500);
+    unsigned need_per_mille = (unsigned)prng_between(p, 5, 300);
+    o->need_per_mille = is_cold ? need_per_mille : 0;
+}
+
 static void pick_env(struct plan *plan, struct prng *p)
 {
     struct sim_env_options *o = &plan->env;
     bool is_sole = plan->kind == PLAN_SOLE;
-    o->log_segment_bytes = prng_between(p, 8, 64) * KIB;
-    o->store_fold_rows = prng_between(p, 1, 32);
+    pick_state(plan, p);
     bool is_tight = prng_chance(p, is_sole ? 300 : 100);
     uint64_t tight = prng_between(p, 80, 320) * KIB;
     o->buffer_memory = is_tight && plan->has_faults ? tight : 0;
@@ -78,8 +112,10 @@ static void pick_env(struct plan *plan, struct prng *p)
 static void pick_cluster(struct plan *plan, struct prng *p)
 {
     struct sim_env_options *o = &plan->env;
-    bool is_large = prng_chance(p, 150);
-    o->groups = pick_groups(p);
+    bool is_large = prng_chance(p, plan->kind == PLAN_GARBAGE ? 600 : 150);
+    uint32_t groups = pick_groups(p);
+    /* What falls behind must fall far: each group keeps some entries for its followers. */
+    o->groups = plan->kind == PLAN_SNAPSHOTS ? 1 + groups % 2 : groups;
     bool has_election_timeout = prng_chance(p, 500);
     uint32_t election_timeout_ms = (uint32_t)prng_between(p, 200, 1500);
     bool has_request_timeout = prng_chance(p, 500);
@@ -209,6 +245,54 @@ static const struct weight at_disk[] = {
     {SIM_FAULT_LATE, 2, false},
 };
 
+static const struct weight at_storage[] = {
+    {SIM_FAULT_FILL, 2, false},
+    {SIM_FAULT_ROT, 2, false},
+    {SIM_FAULT_INSTALL, 2, false},
+};
+
+static const struct weight at_followers[] = {
+    {SIM_FAULT_INSTALL, 10, true},
+    {SIM_FAULT_DOWN, 4, true},
+    {SIM_FAULT_ISOLATE, 2, false},
+    {SIM_FAULT_PARTITION, 2, false},
+    {SIM_FAULT_KILL, 2, false},
+    {SIM_FAULT_POWER_LOSS, 2, false},
+    {SIM_FAULT_SLOW_DISK, 2, false},
+    {SIM_FAULT_BREAK, 2, false},
+    {SIM_FAULT_LATE, 1, false},
+};
+
+static const struct weight at_log[] = {
+    {SIM_FAULT_POWER_LOSS, 7, true},
+    {SIM_FAULT_KILL, 5, true},
+    {SIM_FAULT_DOWN, 6, true},
+    {SIM_FAULT_PARTITION, 8, true},
+    {SIM_FAULT_DELAY, 4, true},
+    {SIM_FAULT_IO_ERROR, 2, false},
+    {SIM_FAULT_SLOW_DISK, 2, false},
+    {SIM_FAULT_KILL_LEADER, 2, false},
+};
+
+static const struct weight at_space[] = {
+    {SIM_FAULT_FILL, 12, true},
+    {SIM_FAULT_KILL, 3, true},
+    {SIM_FAULT_POWER_LOSS, 3, false},
+    {SIM_FAULT_KILL_LEADER, 2, true},
+    {SIM_FAULT_ISOLATE, 2, false},
+    {SIM_FAULT_DOWN, 2, false},
+};
+
+static const struct weight at_bits[] = {
+    {SIM_FAULT_ROT, 10, true},
+    {SIM_FAULT_KILL, 6, true},
+    {SIM_FAULT_POWER_LOSS, 4, true},
+    {SIM_FAULT_CLEAN_STOP, 3, true},
+    {SIM_FAULT_KILL_LEADER, 2, false},
+    {SIM_FAULT_CUT, 2, false},
+    {SIM_FAULT_BREAK, 2, false},
+};
+
 #define ADD(plan, p, weights) add_weights(plan, p, weights, sizeof(weights) / sizeof(weights)[0])
 
 static void pick_faults(struct plan *plan, struct prng *p)
@@ -221,6 +305,7 @@ static void pick_faults(struct plan *plan, struct prng *p)
         ADD(plan, p, at_machines);
         ADD(plan, p, at_cluster);
         ADD(plan, p, at_network);
+        ADD(plan, p, at_storage);
         break;
     case PLAN_NETWORK:
         ADD(plan, p, at_network);
@@ -237,6 +322,19 @@ static void pick_faults(struct plan *plan, struct prng *p)
     case PLAN_WIPE:
         ADD(plan, p, at_disk);
         break;
+    case PLAN_SNAPSHOTS:
+        ADD(plan, p, at_followers);
+        break;
+    case PLAN_GARBAGE:
+        ADD(plan, p, at_log);
+        plan->faults.is_aimed = true;
+        break;
+    case PLAN_FULL:
+        ADD(plan, p, at_space);
+        break;
+    case PLAN_ROT:
+        ADD(plan, p, at_bits);
+        break;
     case PLAN_CALM:
     case PLAN_FAILOVER:
     case PLAN_KIND_COUNT:
@@ -246,6 +344,7 @@ static void pick_faults(struct plan *plan, struct prng *p)
     uint64_t long_gap_ms = prng_between(p, 2000, 8000);
     bool is_long = plan->kind != PLAN_SOLE && prng_chance(p, 700);
     plan->faults.gap_us_max = (is_long ? long_gap_ms : gap_ms) * MS_US;
+    plan->workload.has_full_disks = plan->faults.weight[SIM_FAULT_FILL] > 0;
 }
 
 void plan_init(struct plan *plan, struct prng *p)

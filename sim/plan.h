@@ -15,8 +15,12 @@ enum plan_kind {
     PLAN_MIXED,
     PLAN_NETWORK,
     PLAN_PAUSES,
-    PLAN_CRASHES, /* of one or all at once */
-    PLAN_WIPE,    /* one loses its disk */
+    PLAN_CRASHES,   /* of one or all at once */
+    PLAN_WIPE,      /* one loses its disk */
+    PLAN_SNAPSHOTS, /* replicas that were away need snapshots, and those die on the way */
+    PLAN_GARBAGE,   /* crashes where the log drops what it needs no more */
+    PLAN_FULL,      /* disks fill up */
+    PLAN_ROT,       /* bits flip, and an operator rebuilds the node */
     PLAN_KIND_COUNT,
 };
 

@@ -15,7 +15,12 @@
 #define ANSWER_PATIENCE_US (15 * SECOND_US) /* for answers, ends and equal replicas */
 #define REFUSE_PATIENCE_US (15 * SECOND_US)
 #define OPERATIONS_PATIENCE_US (60 * SECOND_US)
-#define EXPIRY_PATIENCE_US (8 * SECOND_US) /* longest time to live, both jumps, and some */
+#define SPACE_PATIENCE_US (3 * SECOND_US)   /* until writes are taken again */
+#define REPAIR_PATIENCE_US (40 * SECOND_US) /* until a rebuilt node has all its groups */
+#define SPARE_US (6 * SECOND_US)            /* without a node that could be spared */
+#define SPARE_OPERATIONS 20u                /* in that time, at least */
+#define LOG_SLACK 3u                        /* segments that may be there beyond log_segments */
+#define EXPIRY_PATIENCE_US (8 * SECOND_US)  /* longest time to live, both jumps, and some */
 #define BOOT_GAP_US_MAX (500 * MS_US)
 #define EVENTS_MAX 20000000u
 #define PURPOSE_OPTIONS 1u
@@ -117,7 +122,7 @@ static bool settle(struct run *r)
 {
     uint64_t until_us = r->world.now_us + ANSWER_PATIENCE_US;
     while (is_running(r) && r->world.now_us < until_us) {
-        if (watch_is_settled(&r->watch)) {
+        if (watch_is_settled(&r->watch, r->plan.env.log_segments + LOG_SLACK)) {
             return true;
         }
         run_for(r, SETTLE_GAP_US);
@@ -130,6 +135,16 @@ static bool is_probed(const struct run *r)
     return probe_is_idle(&r->probe);
 }
 
+static bool is_repaired(const struct run *r)
+{
+    for (unsigned i = 0; i < r->plan.nodes; i++) {
+        if (r->nodes[i].is_waiting_for_operator || !watch_is_whole(&r->watch, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool has_operations(const struct run *r)
 {
     return !is_cluster(r) || r->workload.operations >= RUN_OPERATIONS_MIN;
@@ -140,14 +155,36 @@ static bool has_faults(const struct run *r)
     return !r->plan.has_faults || faults_count(&r->world) >= RUN_FAULTS_MIN;
 }
 
+/* What a plan is there for. */
+static bool has_purpose(const struct run *r)
+{
+    switch ((unsigned)r->plan.kind) {
+    case PLAN_SNAPSHOTS:
+        return r->watch.snapshots > 0;
+    case PLAN_GARBAGE:
+        return r->watch.segments_released > 0;
+    case PLAN_FULL:
+        return r->workload.no_space > 0;
+    case PLAN_ROT:
+        return r->world.fault_count[SIM_FAULT_REBUILD] > 0;
+    default:
+        return true;
+    }
+}
+
 static bool has_leader_changes(const struct run *r)
 {
     return !r->plan.has_faults || r->watch.leader_changes >= RUN_LEADER_CHANGES_MIN;
 }
 
-static bool has_all(const struct run *r)
+static bool has_minimum(const struct run *r)
 {
     return !is_cluster(r) || (has_operations(r) && has_faults(r) && has_leader_changes(r));
+}
+
+static bool has_all(const struct run *r)
+{
+    return has_minimum(r) && has_purpose(r);
 }
 
 /* ---- phases ---------------------------------------------------------------------------------- */
@@ -211,6 +248,24 @@ static void expect(struct run *r,
     }
 }
 
+/* Rebuilt replicas count in full: any node can be lost now (scenario 33). */
+static void spare_one(struct run *r)
+{
+    struct sim_env *e = &r->nodes[prng_below(&r->prng, r->plan.nodes)];
+    if (!is_running(r) || !e->is_up) {
+        return;
+    }
+    uint64_t before = r->workload.operations;
+    e->is_kept_down = true;
+    sim_env_crash(e, SIM_CRASH_POWER_LOSS);
+    run_for(r, SPARE_US);
+    if (is_running(r) && r->workload.operations < before + SPARE_OPERATIONS) {
+        world_fail(&r->world, "%s cannot be spared after a rebuild", e->name);
+    }
+    sim_env_release(e);
+    expect(r, is_all_up, ANSWER_PATIENCE_US, "a node does not come back");
+}
+
 static void heal(struct run *r)
 {
     if (r->plan.kind == PLAN_FAILOVER) {
@@ -219,9 +274,14 @@ static void heal(struct run *r)
     }
     faults_heal(&r->faults);
     workload_expect_answers(&r->workload);
+    workload_expect_space(&r->workload, SPACE_PATIENCE_US);
     run_for(r, CALM_US);
     expect(r, is_refused, REFUSE_PATIENCE_US, "an emptied node did not refuse to go on");
     expect(r, has_operations, OPERATIONS_PATIENCE_US, "clients got too few answers");
+    expect(r, is_repaired, REPAIR_PATIENCE_US, "a rebuilt node does not catch up");
+    if (r->plan.kind == PLAN_ROT) {
+        spare_one(r);
+    }
     workload_drain(&r->workload);
     expect(r, is_idle, ANSWER_PATIENCE_US, "clients still wait for answers after healing");
     run_for(r, EXPIRY_PATIENCE_US);
@@ -282,7 +342,7 @@ static void rot(struct run *r)
     if (!is_running(r)) {
         return;
     }
-    sim_env_rot(e, &r->prng);
+    sim_env_rot_any(e);
     e->is_start_allowed_to_fail = true;
     sim_env_boot(e);
     read_all(r, 0, "after rot");
@@ -315,13 +375,18 @@ static void run_phases(struct run *r)
 
 static void check_minimum(struct run *r)
 {
-    if (!r->world.is_failed && !has_all(r)) {
+    if (!r->world.is_failed && !has_minimum(r)) {
         world_fail(&r->world,
                    "too little happened: %" PRIu64 " operations, %" PRIu64 " faults, %" PRIu64
-                   " changes of leaders",
+                   " changes of leaders, %" PRIu64 " snapshots, %" PRIu64
+                   " segments released, %" PRIu64 " refused for space, %" PRIu64 " rebuilds",
                    r->workload.operations,
                    faults_count(&r->world),
-                   r->watch.leader_changes);
+                   r->watch.leader_changes,
+                   r->watch.snapshots,
+                   r->watch.segments_released,
+                   r->workload.no_space,
+                   r->world.fault_count[SIM_FAULT_REBUILD]);
     }
 }
 
@@ -376,6 +441,12 @@ static struct run_result run_result(const struct run *r)
         .undecided = r->workload.history.undecided,
         .faults = faults_count(&r->world),
         .leader_changes = r->watch.leader_changes,
+        .has_purpose = has_purpose(r),
+        .snapshots = r->watch.snapshots,
+        .segments_released = r->watch.segments_released,
+        .segments_max = r->watch.segments_max,
+        .no_space = r->workload.no_space,
+        .reads_when_full = r->workload.reads_when_full,
         .failover_us = r->probe.longest_us,
         .hash = r->world.trace_hash,
     };

@@ -28,7 +28,13 @@ struct run_result {
     uint64_t boots;
     uint64_t faults;
     uint64_t leader_changes;
-    uint64_t failover_us; /* PLAN_FAILOVER: the longest */
+    bool has_purpose;   /* what its plan is there for has happened */
+    uint64_t snapshots; /* taken */
+    uint64_t segments_released;
+    uint64_t segments_max;    /* of one node's log, at any time */
+    uint64_t no_space;        /* writes refused for lack of space */
+    uint64_t reads_when_full; /* answered meanwhile */
+    uint64_t failover_us;     /* PLAN_FAILOVER: the longest */
     uint64_t fault_count[SIM_FAULT_COUNT];
     uint64_t hash;
 };

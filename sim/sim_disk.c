@@ -10,26 +10,11 @@
 #include "base/assert.h"
 #include "base/crc.h"
 #include "base/mem.h"
-#include "sim/sim_inode.h"
 #include "sim/sim_parts.h"
+#include "store/engine.h"
 
 #define ROT_TRIES 8
-
-enum name_change {
-    NAME_CREATE,
-    NAME_RENAME,
-    NAME_REMOVE,
-};
-
-struct sim_name_change {
-    struct list link;
-    enum name_change kind;
-    char dir[SIM_PATH_BYTES];
-    char from[SIM_PATH_BYTES];
-    char to[SIM_PATH_BYTES];
-    struct sim_inode *inode;
-    bool is_lost; /* scratch of crash_names() */
-};
+#define ROT_STORE_PER_MILLE 400
 
 struct env_file {
     struct list link;
@@ -43,117 +28,9 @@ static struct sim_inode *inode_of(struct list *link)
     return container_of(link, struct sim_inode, link);
 }
 
-static struct sim_name_change *change_of(struct list *link)
-{
-    return container_of(link, struct sim_name_change, link);
-}
-
 static struct env_file *file_of(struct list *link)
 {
     return container_of(link, struct env_file, link);
-}
-
-/* ---- names ----------------------------------------------------------------------------------- */
-
-static void copy_path(char *to, const char *from)
-{
-    size_t size = strlen(from) + 1;
-    ensure(size <= SIM_PATH_BYTES);
-    memcpy(to, from, size);
-}
-
-static struct sim_name *find_name(const struct sim_names *names, const char *path)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->items[i].path, path) == 0) {
-            return &names->items[i];
-        }
-    }
-    return NULL;
-}
-
-static void put_name(struct sim_names *names, const char *path, struct sim_inode *inode)
-{
-    struct sim_name *name = find_name(names, path);
-    if (name == NULL) {
-        if (names->count == names->capacity) {
-            names->capacity = names->capacity > 0 ? names->capacity * 2 : 8;
-            names->items = mem_realloc(names->items, names->capacity * sizeof names->items[0]);
-        }
-        name = &names->items[names->count++];
-        copy_path(name->path, path);
-    }
-    name->inode = inode;
-}
-
-static void drop_name(struct sim_names *names, const char *path)
-{
-    struct sim_name *name = find_name(names, path);
-    if (name != NULL) {
-        *name = names->items[--names->count];
-    }
-}
-
-/* The directory of path; "" if it has none. */
-static void parent_of(const char *path, char out_dir[SIM_PATH_BYTES])
-{
-    copy_path(out_dir, path);
-    char *slash = strrchr(out_dir, '/');
-    *(slash != NULL ? slash : out_dir) = '\0';
-}
-
-static bool is_child(const char *path, const char *dir)
-{
-    char parent[SIM_PATH_BYTES];
-    parent_of(path, parent);
-    return strcmp(parent, dir) == 0;
-}
-
-static bool has_dir(const struct sim_names *names, const char *dir)
-{
-    const struct sim_name *name = find_name(names, dir);
-    return name != NULL && name->inode == NULL;
-}
-
-static void change_apply(const struct sim_name_change *change, struct sim_names *names)
-{
-    if (change->kind != NAME_CREATE) {
-        drop_name(names, change->from);
-    }
-    if (change->kind != NAME_REMOVE) {
-        put_name(names, change->to, change->inode);
-    }
-}
-
-static void change_names(struct sim_disk *d,
-                         enum name_change kind,
-                         const char *from,
-                         const char *to,
-                         struct sim_inode *inode)
-{
-    struct sim_name_change *change = mem_alloc_zero(sizeof *change);
-    change->kind = kind;
-    copy_path(change->from, from);
-    copy_path(change->to, to);
-    parent_of(kind == NAME_REMOVE ? from : to, change->dir);
-    change->inode = inode;
-    list_append(&d->changes, &change->link);
-    change_apply(change, &d->now);
-}
-
-static void change_destroy(struct sim_name_change *change)
-{
-    list_remove(&change->link);
-    mem_free(change);
-}
-
-static void mark_used(const struct sim_names *names)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (names->items[i].inode != NULL) {
-            names->items[i].inode->is_used = true;
-        }
-    }
 }
 
 /* Frees files that no name, change or handle leads to any more. */
@@ -162,13 +39,7 @@ static void collect(struct sim_disk *d)
     list_each(l, &d->inodes) {
         inode_of(l)->is_used = false;
     }
-    mark_used(&d->now);
-    mark_used(&d->durable);
-    list_each(l, &d->changes) {
-        if (change_of(l)->inode != NULL) {
-            change_of(l)->inode->is_used = true;
-        }
-    }
+    sim_directory_mark_used(&d->names);
     list_each(l, &d->handles) {
         file_of(l)->inode->is_used = true;
     }
@@ -185,10 +56,10 @@ static void collect(struct sim_disk *d)
 
 void sim_disk_init(struct sim_disk *d, struct prng prng)
 {
-    *d = (struct sim_disk){.prng = prng};
+    *d = (struct sim_disk){.prng = prng, .medium = store_medium_create()};
+    sim_directory_init(&d->names);
     list_init(&d->inodes);
     list_init(&d->handles);
-    list_init(&d->changes);
 }
 
 static void drop_handles(struct sim_disk *d)
@@ -202,21 +73,12 @@ static void drop_handles(struct sim_disk *d)
 void sim_disk_deinit(struct sim_disk *d)
 {
     drop_handles(d);
-    while (!list_is_empty(&d->changes)) {
-        change_destroy(change_of(d->changes.next));
-    }
+    sim_directory_deinit(&d->names);
     while (!list_is_empty(&d->inodes)) {
         sim_inode_destroy(inode_of(d->inodes.next));
     }
-    mem_free(d->now.items);
-    mem_free(d->durable.items);
+    store_medium_destroy(d->medium);
     *d = (struct sim_disk){0};
-}
-
-void sim_disk_add_root(struct sim_disk *d, const char *path)
-{
-    put_name(&d->now, path, NULL);
-    put_name(&d->durable, path, NULL);
 }
 
 size_t sim_disk_open_files(const struct sim_disk *d)
@@ -230,36 +92,16 @@ size_t sim_disk_open_files(const struct sim_disk *d)
 
 /* ---- crash ----------------------------------------------------------------------------------- */
 
-/* In each directory a prefix of the changes survives. */
-static void crash_names(struct sim_disk *d, enum sim_crash_mood mood)
+/* What the store has not synced stands in its memory: any end of the process takes it. */
+static void crash_store(struct sim_disk *d)
 {
-    list_each(l, &d->changes) {
-        struct sim_name_change *change = change_of(l);
-        change->is_lost = mood == SIM_CRASH_MOOD_LOSE_ALL ||
-                          (mood == SIM_CRASH_MOOD_MIXED && prng_chance(&d->prng, 400));
-        for (struct list *e = d->changes.next; e != l && !change->is_lost; e = e->next) {
-            change->is_lost = change_of(e)->is_lost && strcmp(change_of(e)->dir, change->dir) == 0;
-        }
-        if (!change->is_lost) {
-            change_apply(change, &d->durable);
-        }
-    }
-    while (!list_is_empty(&d->changes)) {
-        change_destroy(change_of(d->changes.next));
-    }
-}
-
-static bool drop_orphan(struct sim_names *names)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        char dir[SIM_PATH_BYTES];
-        parent_of(names->items[i].path, dir);
-        if (dir[0] != '\0' && !has_dir(names, dir)) {
-            drop_name(names, names->items[i].path);
-            return true;
-        }
-    }
-    return false;
+    size_t pending = store_medium_pending(d->medium);
+    enum sim_crash_mood mood = sim_crash_mood_pick(&d->prng);
+    size_t some = (size_t)prng_below(&d->prng, pending + 1);
+    store_medium_crash(d->medium,
+                       mood == SIM_CRASH_MOOD_KEEP_ALL   ? pending
+                       : mood == SIM_CRASH_MOOD_LOSE_ALL ? 0
+                                                         : some);
 }
 
 void sim_disk_crash(struct sim_env *e, enum sim_crash kind)
@@ -271,111 +113,155 @@ void sim_disk_crash(struct sim_env *e, enum sim_crash kind)
     d->has_failed = false;
     d->ops_until_death = 0;
     d->ops_until_error = 0;
+    crash_store(d);
     if (kind == SIM_CRASH_POWER_LOSS) {
         enum sim_crash_mood mood = sim_crash_mood_pick(&d->prng);
         list_each(l, &d->inodes) {
             sim_inode_crash(inode_of(l), mood, &d->prng);
         }
-        crash_names(d, mood);
-        while (drop_orphan(&d->durable)) {
-            /* A lost directory takes along what is in it. */
-        }
-        d->now.count = 0;
-        for (size_t i = 0; i < d->durable.count; i++) {
-            put_name(&d->now, d->durable.items[i].path, d->durable.items[i].inode);
-        }
+        sim_directory_crash(&d->names, mood, &d->prng);
     }
     collect(d);
 }
 
 void sim_disk_wipe(struct sim_disk *d, const char *root)
 {
-    while (!list_is_empty(&d->changes)) {
-        change_destroy(change_of(d->changes.next));
-    }
-    d->now.count = 0;
-    d->durable.count = 0;
-    sim_disk_add_root(d, root);
+    sim_directory_wipe(&d->names, root);
+    store_medium_wipe(d->medium);
     collect(d);
 }
 
-void sim_env_rot(struct sim_env *e, struct prng *prng)
+/* ---- rot ------------------------------------------------------------------------------------- */
+
+/*
+ * Only batches that later ones prove to have been synced: a newest batch that rots looks torn, the
+ * residual risk of LOG-6.
+ */
+static uint64_t bytes_to_rot(const struct sim_name *name, bool is_live)
+{
+    if (name->inode == NULL) {
+        return 0;
+    }
+    return is_live ? (strstr(name->path, "/log/") != NULL ? sim_inode_proven(name->inode) : 0)
+                   : name->inode->now.size;
+}
+
+static void rot_file(struct sim_env *e, const struct sim_name *name, uint64_t size)
+{
+    struct prng *p = &e->disk.prng;
+    sim_inode_sync(name->inode);
+    size_t at = (size_t)prng_below(p, size);
+    for (int tries = 0; tries < ROT_TRIES && name->inode->now.data[at] == 0; tries++) {
+        at = (size_t)prng_below(p, size); /* rather where data stands */
+    }
+    uint8_t bit = (uint8_t)(1u << prng_below(p, 8));
+    world_trace(e->world, "%s rot %s at %zu bit %02x", e->name, name->path, at, bit);
+    name->inode->now.data[at] ^= bit;
+    name->inode->durable.data[at] ^= bit;
+}
+
+bool sim_disk_rot(struct sim_env *e, bool is_live)
 {
     struct sim_disk *d = &e->disk;
-    ensure(!e->is_up);
-    size_t first = (size_t)prng_below(prng, d->now.count);
-    for (size_t i = 0; i < d->now.count; i++) {
-        const struct sim_name *name = &d->now.items[(first + i) % d->now.count];
-        if (name->inode == NULL || name->inode->now.size == 0) {
-            continue;
-        }
-        sim_inode_sync(name->inode);
-        size_t at = (size_t)prng_below(prng, name->inode->now.size);
-        for (int tries = 0; tries < ROT_TRIES && name->inode->now.data[at] == 0; tries++) {
-            at = (size_t)prng_below(prng, name->inode->now.size); /* rather where data stands */
-        }
-        uint8_t bit = (uint8_t)(1u << prng_below(prng, 8));
-        world_fault(e->world, SIM_FAULT_ROT);
-        world_trace(e->world, "%s rot %s at %zu bit %02x", e->name, name->path, at, bit);
-        name->inode->now.data[at] ^= bit;
-        name->inode->durable.data[at] ^= bit;
-        return;
+    const struct sim_names *names = &d->names.now;
+    uint64_t nth = prng_next(&d->prng);
+    if (prng_chance(&d->prng, ROT_STORE_PER_MILLE) && store_medium_rot(d->medium, nth)) {
+        world_trace(e->world, "%s rot a row of the store", e->name);
+        e->has_rotten_rows = true;
+        return true;
     }
+    size_t first = (size_t)prng_below(&d->prng, names->count);
+    for (size_t i = 0; i < names->count; i++) {
+        const struct sim_name *name = &names->items[(first + i) % names->count];
+        uint64_t size = bytes_to_rot(name, is_live);
+        if (size > 0) {
+            rot_file(e, name, size);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- space ----------------------------------------------------------------------------------- */
+
+uint64_t sim_disk_free(const struct sim_disk *d)
+{
+    uint64_t used = d->others_bytes + store_medium_bytes(d->medium);
+    for (size_t i = 0; i < d->names.now.count; i++) {
+        const struct sim_inode *inode = d->names.now.items[i].inode;
+        used += inode != NULL ? inode->now.size : 0;
+    }
+    return d->capacity_bytes > used ? d->capacity_bytes - used : 0;
+}
+
+enum status sim_disk_dir_space(struct env *env,
+                               const char *path,
+                               uint64_t *out_free,
+                               uint64_t *out_total)
+{
+    struct sim_env *e = sim_env_of(env);
+    if (sim_disk_pass(e, "dir_space", SIM_CALL_LOOK) != SIM_GATE_OPEN) {
+        return STATUS_IO;
+    }
+    if (!sim_names_has_dir(&e->disk.names.now, path)) {
+        return STATUS_NOT_FOUND;
+    }
+    *out_free = sim_disk_free(&e->disk);
+    *out_total = e->disk.capacity_bytes;
+    world_trace(e->world, "%s free %" PRIu64, e->name, *out_free);
+    return STATUS_OK;
 }
 
 /* ---- the gate every operation passes -----------------------------------------------------------
  */
 
-enum gate {
-    GATE_OPEN,
-    GATE_DYING,  /* the disk dies within this operation */
-    GATE_FAILED, /* injected error */
-    GATE_DEAD,
-};
+/* Whether this operation is the one at which the disk dies. */
+static bool dies_now(struct sim_disk *d, enum sim_call call)
+{
+    bool is_called = (d->death_calls & (unsigned)call) != 0 && d->death_after == 0;
+    if ((d->death_after & (unsigned)call) != 0) {
+        d->death_after = 0;
+    }
+    if (d->ops_until_death == 1 && !is_called) {
+        return false; /* the next one, perhaps */
+    }
+    return d->ops_until_death > 0 && --d->ops_until_death == 0;
+}
 
-enum disk_call {
-    CALL_LOOK,
-    CALL_CHANGE,
-    CALL_SYNC, /* of a file: the moment with the most to lose */
-};
-
-static enum gate pass(struct sim_env *e, const char *call, enum disk_call kind)
+enum sim_gate sim_disk_pass(struct sim_env *e, const char *what, enum sim_call call)
 {
     struct sim_disk *d = &e->disk;
     /* Founders write down whom they met on the loop: nobody is served yet. */
     bool is_forming = e->node != NULL && node_group_count(e->node) == 0;
     if (e->place != SIM_PLACE_START && e->place != SIM_PLACE_JOB && !is_forming) {
-        sim_env_misuse(e, call);
+        sim_env_misuse(e, what);
     }
     if (d->is_dead) {
-        return GATE_DEAD;
+        return SIM_GATE_DEAD;
     }
-    if (d->ops_until_death == 1 && d->dies_in_sync && kind != CALL_SYNC) {
-        return GATE_OPEN; /* the next one, perhaps */
-    }
-    if (d->ops_until_death > 0 && --d->ops_until_death == 0) {
+    if (dies_now(d, call)) {
         d->is_dead = true;
-        world_trace(e->world, "%s disk dies within %s", e->name, call);
-        return GATE_DYING;
+        world_trace(e->world, "%s disk dies within %s", e->name, what);
+        return SIM_GATE_DYING;
     }
-    if (kind != CALL_LOOK && d->ops_until_error > 0 && --d->ops_until_error == 0) {
+    bool is_change = call != SIM_CALL_LOOK && call != SIM_CALL_REMOVE;
+    if (is_change && d->ops_until_error > 0 && --d->ops_until_error == 0) {
         d->has_failed = true;
         world_fault(e->world, SIM_FAULT_IO_ERROR);
-        world_trace(e->world, "%s injected error in %s", e->name, call);
-        return GATE_FAILED;
+        world_trace(e->world, "%s injected error in %s", e->name, what);
+        return SIM_GATE_FAILED;
     }
-    return GATE_OPEN;
+    return SIM_GATE_OPEN;
 }
 
-/* A sync or name change that meets a dying disk happens or not; a failed one does not. */
-static bool takes_effect(struct sim_disk *d, enum gate gate)
+bool sim_disk_takes_effect(struct sim_disk *d, enum sim_gate gate)
 {
-    return gate == GATE_OPEN || (gate == GATE_DYING && prng_chance(&d->prng, 300));
+    return gate == SIM_GATE_OPEN || (gate == SIM_GATE_DYING && prng_chance(&d->prng, 300));
 }
 
-static enum status result(enum gate gate)
+static enum status result(enum sim_gate gate)
 {
-    return gate == GATE_OPEN ? STATUS_OK : STATUS_IO;
+    return gate == SIM_GATE_OPEN ? STATUS_OK : STATUS_IO;
 }
 
 /* ---- directories -------------------------------------------------------------------------------
@@ -384,17 +270,17 @@ static enum status result(enum gate gate)
 enum status sim_disk_dir_create(struct env *env, const char *path)
 {
     struct sim_env *e = sim_env_of(env);
-    enum gate gate = pass(e, "dir_create", CALL_CHANGE);
+    enum sim_gate gate = sim_disk_pass(e, "dir_create", SIM_CALL_NAME);
     char dir[SIM_PATH_BYTES];
-    parent_of(path, dir);
-    if (gate != GATE_DEAD && find_name(&e->disk.now, path) != NULL) {
+    sim_name_parent(path, dir);
+    if (gate != SIM_GATE_DEAD && sim_names_find(&e->disk.names.now, path) != NULL) {
         return STATUS_EXISTS;
     }
-    if (gate != GATE_DEAD && !has_dir(&e->disk.now, dir)) {
+    if (gate != SIM_GATE_DEAD && !sim_names_has_dir(&e->disk.names.now, dir)) {
         return STATUS_NOT_FOUND;
     }
-    if (takes_effect(&e->disk, gate)) {
-        change_names(&e->disk, NAME_CREATE, "", path, NULL);
+    if (sim_disk_takes_effect(&e->disk, gate)) {
+        sim_directory_change(&e->disk.names, SIM_NAME_CREATE, "", path, NULL);
     }
     world_trace(e->world, "%s dir_create %s", e->name, path);
     return result(gate);
@@ -404,39 +290,16 @@ enum status sim_disk_dir_sync(struct env *env, const char *path)
 {
     struct sim_env *e = sim_env_of(env);
     struct sim_disk *d = &e->disk;
-    enum gate gate = pass(e, "dir_sync", CALL_CHANGE);
-    if (gate == GATE_OPEN && !has_dir(&d->now, path)) {
+    enum sim_gate gate = sim_disk_pass(e, "dir_sync", SIM_CALL_NAME);
+    if (gate == SIM_GATE_OPEN && !sim_names_has_dir(&d->names.now, path)) {
         return STATUS_NOT_FOUND;
     }
-    if (takes_effect(d, gate)) {
-        for (struct list *l = d->changes.next; l != &d->changes;) {
-            struct sim_name_change *change = change_of(l);
-            l = l->next;
-            if (strcmp(change->dir, path) == 0) {
-                change_apply(change, &d->durable);
-                change_destroy(change);
-            }
-        }
+    if (sim_disk_takes_effect(d, gate)) {
+        sim_directory_sync(&d->names, path);
         collect(d);
     }
     world_trace(e->world, "%s dir_sync %s", e->name, path);
     return result(gate);
-}
-
-/* The file of dir with the least name above `after`. */
-static const struct sim_name *next_file(const struct sim_names *names,
-                                        const char *dir,
-                                        const char *after)
-{
-    const struct sim_name *least = NULL;
-    for (size_t i = 0; i < names->count; i++) {
-        const struct sim_name *name = &names->items[i];
-        if (name->inode != NULL && is_child(name->path, dir) && strcmp(name->path, after) > 0 &&
-            (least == NULL || strcmp(name->path, least->path) < 0)) {
-            least = name;
-        }
-    }
-    return least;
 }
 
 enum status sim_disk_dir_list(struct env *env,
@@ -445,20 +308,20 @@ enum status sim_disk_dir_list(struct env *env,
                               void *ctx)
 {
     struct sim_env *e = sim_env_of(env);
-    if (pass(e, "dir_list", CALL_LOOK) != GATE_OPEN) {
+    if (sim_disk_pass(e, "dir_list", SIM_CALL_LOOK) != SIM_GATE_OPEN) {
         return STATUS_IO;
     }
-    if (!has_dir(&e->disk.now, path)) {
+    if (!sim_names_has_dir(&e->disk.names.now, path)) {
         return STATUS_NOT_FOUND;
     }
     char at[SIM_PATH_BYTES] = "";
     for (;;) {
         /* each() may remove files: look up anew from the last name on. */
-        const struct sim_name *name = next_file(&e->disk.now, path, at);
+        const struct sim_name *name = sim_names_next_file(&e->disk.names.now, path, at);
         if (name == NULL) {
             return STATUS_OK;
         }
-        copy_path(at, name->path);
+        sim_name_copy(at, name->path);
         each(ctx, at + strlen(path) + 1);
     }
 }
@@ -466,10 +329,10 @@ enum status sim_disk_dir_list(struct env *env,
 enum status sim_disk_dir_lock(struct env *env, const char *path)
 {
     struct sim_env *e = sim_env_of(env);
-    if (pass(e, "dir_lock", CALL_LOOK) != GATE_OPEN) {
+    if (sim_disk_pass(e, "dir_lock", SIM_CALL_LOOK) != SIM_GATE_OPEN) {
         return STATUS_IO;
     }
-    if (!has_dir(&e->disk.now, path)) {
+    if (!sim_names_has_dir(&e->disk.names.now, path)) {
         return STATUS_NOT_FOUND;
     }
     if (e->disk.is_locked) {
@@ -479,24 +342,29 @@ enum status sim_disk_dir_lock(struct env *env, const char *path)
     return STATUS_OK;
 }
 
+/* A directory moves with all that is in it, and never onto another one. */
 enum status sim_disk_rename(struct env *env, const char *from, const char *to)
 {
     struct sim_env *e = sim_env_of(env);
-    enum gate gate = pass(e, "file_rename", CALL_CHANGE);
-    if (gate == GATE_DEAD) {
+    const struct sim_names *names = &e->disk.names.now;
+    enum sim_gate gate = sim_disk_pass(e, "file_rename", SIM_CALL_NAME);
+    if (gate == SIM_GATE_DEAD) {
         return STATUS_IO;
     }
-    const struct sim_name *name = find_name(&e->disk.now, from);
-    if (name == NULL || name->inode == NULL) {
+    char dir[SIM_PATH_BYTES];
+    sim_name_parent(to, dir);
+    const struct sim_name *name = sim_names_find(names, from);
+    if (name == NULL || !sim_names_has_dir(names, dir)) {
         return STATUS_NOT_FOUND;
     }
-    char dir[SIM_PATH_BYTES];
-    parent_of(from, dir);
-    if (!is_child(to, dir)) {
-        sim_env_misuse(e, "file_rename into another directory (not simulated)");
+    if (sim_names_has_dir(names, to)) {
+        return STATUS_EXISTS;
     }
-    if (takes_effect(&e->disk, gate)) {
-        change_names(&e->disk, NAME_RENAME, from, to, name->inode);
+    if (name->inode != NULL && !sim_name_is_child(from, dir)) {
+        sim_env_misuse(e, "file_rename of a file into another directory (not simulated)");
+    }
+    if (sim_disk_takes_effect(&e->disk, gate)) {
+        sim_directory_change(&e->disk.names, SIM_NAME_RENAME, from, to, name->inode);
     }
     world_trace(e->world, "%s rename %s to %s", e->name, from, to);
     return result(gate);
@@ -505,16 +373,16 @@ enum status sim_disk_rename(struct env *env, const char *from, const char *to)
 enum status sim_disk_remove(struct env *env, const char *path)
 {
     struct sim_env *e = sim_env_of(env);
-    enum gate gate = pass(e, "file_remove", CALL_LOOK);
-    if (gate == GATE_DEAD) {
+    enum sim_gate gate = sim_disk_pass(e, "file_remove", SIM_CALL_REMOVE);
+    if (gate == SIM_GATE_DEAD) {
         return STATUS_IO;
     }
-    const struct sim_name *name = find_name(&e->disk.now, path);
+    const struct sim_name *name = sim_names_find(&e->disk.names.now, path);
     if (name == NULL || name->inode == NULL) {
         return STATUS_NOT_FOUND;
     }
-    if (takes_effect(&e->disk, gate)) {
-        change_names(&e->disk, NAME_REMOVE, path, "", NULL);
+    if (sim_disk_takes_effect(&e->disk, gate)) {
+        sim_directory_change(&e->disk.names, SIM_NAME_REMOVE, path, "", NULL);
     }
     world_trace(e->world, "%s remove %s", e->name, path);
     return result(gate);
@@ -529,21 +397,22 @@ static enum status open_file(struct sim_env *e,
                              struct sim_inode **out_inode)
 {
     struct sim_disk *d = &e->disk;
-    enum gate gate = pass(e, "file_open", mode == ENV_OPEN_CREATE ? CALL_CHANGE : CALL_LOOK);
-    if (gate == GATE_DEAD) {
+    enum sim_gate gate =
+        sim_disk_pass(e, "file_open", mode == ENV_OPEN_CREATE ? SIM_CALL_NAME : SIM_CALL_LOOK);
+    if (gate == SIM_GATE_DEAD) {
         return STATUS_IO;
     }
-    const struct sim_name *name = find_name(&d->now, path);
+    const struct sim_name *name = sim_names_find(&d->names.now, path);
     struct sim_inode *inode = name != NULL ? name->inode : NULL;
     if (mode == ENV_OPEN_CREATE) {
         char dir[SIM_PATH_BYTES];
-        parent_of(path, dir);
-        if (name != NULL || !has_dir(&d->now, dir)) {
+        sim_name_parent(path, dir);
+        if (name != NULL || !sim_names_has_dir(&d->names.now, dir)) {
             return name != NULL ? STATUS_EXISTS : STATUS_NOT_FOUND;
         }
-        if (takes_effect(d, gate)) {
+        if (sim_disk_takes_effect(d, gate)) {
             inode = sim_inode_create(&d->inodes);
-            change_names(d, NAME_CREATE, "", path, inode);
+            sim_directory_change(&d->names, SIM_NAME_CREATE, "", path, inode);
         }
     } else if (inode == NULL) {
         return STATUS_NOT_FOUND;
@@ -567,7 +436,7 @@ enum status sim_disk_open(struct env *env,
     struct env_file *file = mem_alloc_zero(sizeof *file);
     file->inode = inode;
     file->is_writable = mode != ENV_OPEN_READ;
-    copy_path(file->path, path);
+    sim_name_copy(file->path, path);
     list_append(&e->disk.handles, &file->link);
     *out_file = file;
     return STATUS_OK;
@@ -575,7 +444,7 @@ enum status sim_disk_open(struct env *env,
 
 enum status sim_disk_size(struct env *env, struct env_file *file, uint64_t *out_size)
 {
-    if (pass(sim_env_of(env), "file_size", CALL_LOOK) != GATE_OPEN) {
+    if (sim_disk_pass(sim_env_of(env), "file_size", SIM_CALL_LOOK) != SIM_GATE_OPEN) {
         return STATUS_IO;
     }
     *out_size = file->inode->now.size;
@@ -590,7 +459,7 @@ enum status sim_disk_read(struct env *env,
                           size_t *out_read)
 {
     struct sim_env *e = sim_env_of(env);
-    if (pass(e, "file_read", CALL_LOOK) != GATE_OPEN) {
+    if (sim_disk_pass(e, "file_read", SIM_CALL_LOOK) != SIM_GATE_OPEN) {
         return STATUS_IO;
     }
     const struct buf *now = &file->inode->now;
@@ -604,6 +473,12 @@ enum status sim_disk_read(struct env *env,
     return STATUS_OK;
 }
 
+/* For a file that is to be so long; bytes that it has already cost nothing. */
+static bool has_room(const struct sim_disk *d, const struct sim_inode *inode, uint64_t size)
+{
+    return size <= inode->now.size || size - inode->now.size <= sim_disk_free(d);
+}
+
 enum status sim_disk_write(struct env *env,
                            struct env_file *file,
                            uint64_t offset,
@@ -613,14 +488,18 @@ enum status sim_disk_write(struct env *env,
     if (!file->is_writable) {
         sim_env_misuse(e, "file_write to a file opened for reading");
     }
-    enum gate gate = pass(e, "file_write", CALL_CHANGE);
-    if (gate == GATE_DEAD) {
+    enum sim_gate gate = sim_disk_pass(e, "file_write", SIM_CALL_WRITE);
+    if (gate == SIM_GATE_DEAD) {
         return STATUS_IO;
     }
+    bool is_full = !has_room(&e->disk, file->inode, offset + bytes.size);
     size_t size = bytes.size;
-    if (gate != GATE_OPEN) {
+    if (gate != SIM_GATE_OPEN || is_full) {
         size = (size_t)prng_between(&e->disk.prng, 0, size);
         size -= size % SIM_SECTOR_BYTES;
+    }
+    if (is_full && !has_room(&e->disk, file->inode, offset + size)) {
+        size = 0;
     }
     sim_inode_write(file->inode, offset, bytes_of(bytes.data, size));
     world_trace(e->world,
@@ -630,16 +509,16 @@ enum status sim_disk_write(struct env *env,
                 offset,
                 size,
                 crc32c(0, bytes.data, size));
-    return result(gate);
+    return is_full && gate == SIM_GATE_OPEN ? STATUS_NO_SPACE : result(gate);
 }
 
 enum status sim_disk_sync(struct env *env, struct env_file *file)
 {
     struct sim_env *e = sim_env_of(env);
-    enum gate gate = pass(e, "file_sync", CALL_SYNC);
-    if (takes_effect(&e->disk, gate)) {
+    enum sim_gate gate = sim_disk_pass(e, "file_sync", SIM_CALL_SYNC);
+    if (sim_disk_takes_effect(&e->disk, gate)) {
         sim_inode_sync(file->inode);
-    } else if (gate == GATE_FAILED && prng_chance(&e->disk.prng, 500)) {
+    } else if (gate == SIM_GATE_FAILED && prng_chance(&e->disk.prng, 500)) {
         /* Linux may mark the pages clean: a second sync succeeds and saves nothing. */
         sim_inode_drop_writes(file->inode);
     }

@@ -10,11 +10,11 @@
 
 #define WALL_START_MS 1700000000000u
 #define MILLION 1000000
+#define STARVED_BYTES 16384u /* beside a segment of the log */
+#define DISK_BYTES_DEFAULT ((uint64_t)1 << 40)
 /* A node has this long to halt after an I/O error, or to stop when asked to. */
 #define PAUSE_LOOK_US (200 * MS_US)
 #define PATIENCE_US (10 * SECOND_US)
-/* Jobs one behind the other that a stop waits for: a batch in flight, one more, the last mark. */
-#define STOP_JOBS 3u
 #define LOOP_DELAY_US_MAX 50u
 
 enum prng_purpose {
@@ -25,7 +25,6 @@ enum prng_purpose {
 };
 
 static void refuse(struct sim_env *e);
-static void end_node(struct sim_env *e, enum sim_crash kind);
 
 void sim_env_misuse(struct sim_env *e, const char *what)
 {
@@ -39,10 +38,22 @@ void sim_env_check_loop(struct sim_env *e, const char *call)
     }
 }
 
+/* Somebody took all space, and it had no chance to see that in time: it may end, and start again.
+ */
+static bool is_starved(const struct sim_env *e)
+{
+    bool was_hindered = e->booted_at_us >= e->filled_at_us ||
+                        e->paused_until_us > e->filled_at_us ||
+                        e->slow_jobs_until_us > e->filled_at_us;
+    uint64_t least_bytes = e->options.log_segment_bytes + STARVED_BYTES;
+    return e->disk.others_bytes > 0 && was_hindered && sim_disk_free(&e->disk) < least_bytes;
+}
+
 /* An injected fault explains a halt or an error line. */
 static bool is_excused(const struct sim_env *e)
 {
-    return e->disk.is_dead || e->disk.has_failed || e->is_start_allowed_to_fail;
+    return e->disk.is_dead || e->disk.has_failed || e->is_start_allowed_to_fail || e->is_rotten ||
+           is_starved(e);
 }
 
 /* ---- clocks, random numbers, timers ---------------------------------------------------------- */
@@ -201,17 +212,21 @@ static bool settle(struct sim_env *e)
             refuse(e);
             return false;
         }
+        if (e->is_rotten && !e->disk.has_failed) {
+            sim_env_call_operator(e, e->halt_text);
+            return false;
+        }
         /* After an I/O error the process restarts on the same page cache, or the power goes, too.
          */
         bool keeps_cache = !e->disk.has_failed || prng_chance(&e->prng, 500);
-        end_node(e, keeps_cache ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS);
+        sim_env_end(e, keeps_cache ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS);
         return false;
     }
     if (e->is_stopped) {
         if (sim_disk_open_files(&e->disk) > 0) {
             world_fail(e->world, "%s left files open after a clean stop", e->name);
         }
-        end_node(e, prng_chance(&e->prng, 500) ? SIM_CRASH_POWER_LOSS : SIM_CRASH_KILL);
+        sim_env_end(e, prng_chance(&e->prng, 500) ? SIM_CRASH_POWER_LOSS : SIM_CRASH_KILL);
         return false;
     }
     sim_env_wake(e);
@@ -355,6 +370,7 @@ static void halt(struct env *env, const char *reason)
     struct sim_env *e = sim_env_of(env);
     sim_env_check_loop(e, "halt");
     world_trace(e->world, "%s halt %s", e->name, reason);
+    (void)snprintf(e->halt_text, sizeof e->halt_text, "%s", reason);
     if (!is_excused(e)) {
         world_fail(e->world, "%s halted: %s", e->name, reason);
     }
@@ -385,9 +401,17 @@ static const struct env_ops sim_ops = {
     .file_close = sim_disk_close,
     .file_rename = sim_disk_rename,
     .file_remove = sim_disk_remove,
+    .dir_space = sim_disk_dir_space,
     .log = log_line,
     .halt = halt,
 };
+
+void sim_env_begin(struct sim_env *e)
+{
+    e->is_powerless = false;
+    e->halt_text[0] = '\0';
+    e->env = (struct env){.ops = &sim_ops};
+}
 
 /* ---- life of the machine --------------------------------------------------------------------- */
 
@@ -417,7 +441,8 @@ void sim_env_init(struct sim_env *e,
     (void)snprintf(client, SIM_ADDRESS_BYTES, "%s:7379", e->name);
     (void)snprintf(peer, SIM_ADDRESS_BYTES, "%s:17379", e->name);
     sim_disk_init(&e->disk, world_prng(world, purpose + PURPOSE_DISK));
-    sim_disk_add_root(&e->disk, e->root);
+    sim_directory_add_root(&e->disk.names, e->root);
+    e->disk.capacity_bytes = options->disk_bytes > 0 ? options->disk_bytes : DISK_BYTES_DEFAULT;
     ensure(network->machine_count == index);
     ensure(index < SIM_NODES_MAX);
     network->machines[network->machine_count++] = e;
@@ -441,7 +466,7 @@ static void fire_boot(void *owner, void *item, uint64_t tag)
     }
 }
 
-static void end_node(struct sim_env *e, enum sim_crash kind)
+void sim_env_end(struct sim_env *e, enum sim_crash kind)
 {
     ensure(e->place == SIM_PLACE_OUTSIDE);
     world_trace(e->world,
@@ -478,14 +503,14 @@ static void refuse(struct sim_env *e)
 {
     e->has_refused = true;
     e->is_kept_down = true;
-    end_node(e, SIM_CRASH_KILL);
+    sim_env_end(e, SIM_CRASH_KILL);
 }
 
 void sim_env_crash(struct sim_env *e, enum sim_crash kind)
 {
     ensure(e->is_up);
     world_fault(e->world, kind == SIM_CRASH_KILL ? SIM_FAULT_KILL : SIM_FAULT_POWER_LOSS);
-    end_node(e, kind);
+    sim_env_end(e, kind);
 }
 
 /* Some starts are cut short: most within the first operations, some anywhere. */
@@ -494,7 +519,8 @@ static void plan_start_crash(struct sim_env *e)
     if (e->disk.ops_until_death == 0 && prng_chance(&e->prng, e->options.start_crash_per_mille)) {
         uint64_t limit = prng_chance(&e->prng, 500) ? 12 : 120;
         e->disk.ops_until_death = prng_between(&e->prng, 1, limit);
-        e->disk.dies_in_sync = false;
+        e->disk.death_after = 0;
+        e->disk.death_calls = SIM_CALLS_ALL;
         e->planned_crash = prng_chance(&e->prng, 500) ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS;
     }
 }
@@ -519,15 +545,19 @@ static void judge_start(struct sim_env *e, enum status status, const struct erro
     bool is_ok = status == STATUS_OK && !e->env.is_halted;
     if (e->disk.is_dead) {
         world_fault(e->world, SIM_FAULT_CRASH_IN_START);
-        end_node(e, e->planned_crash);
+        sim_env_end(e, e->planned_crash);
     } else if (e->disk.has_failed) {
         if (is_ok) {
             world_fail(e->world, "%s started in spite of an I/O error", e->name);
         }
-        end_node(e, prng_chance(&e->prng, 500) ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS);
+        sim_env_end(e, prng_chance(&e->prng, 500) ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS);
     } else if (!is_ok && e->is_start_allowed_to_fail) {
         world_trace(e->world, "%s refuses to start: %s", e->name, error->text);
         refuse(e);
+    } else if (!is_ok && is_starved(e) && (status == STATUS_NO_SPACE || !e->is_rotten)) {
+        sim_env_end(e, SIM_CRASH_KILL); /* what else is wrong with it shows later */
+    } else if (!is_ok && e->is_rotten) {
+        sim_env_call_operator(e, e->env.is_halted ? e->halt_text : error->text);
     } else if (!is_ok) {
         world_fail(e->world, "%s did not start: %s", e->name, error->text);
     } else if (!listens(e)) {
@@ -541,27 +571,43 @@ static void judge_start(struct sim_env *e, enum status status, const struct erro
     }
 }
 
+static struct node_options node_options_of(struct sim_env *e)
+{
+    const struct sim_env_options *o = &e->options;
+    return (struct node_options){
+        .data_dir = e->dir,
+        .listen = e->addresses[SIM_PORT_CLIENT],
+        .log_segment_bytes = o->log_segment_bytes,
+        .log_segments = o->log_segments,
+        .store_fold_rows = o->store_fold_rows,
+        .store_fold_bytes = o->store_fold_bytes,
+        .cache_memory = o->cache_memory,
+        .buffer_memory = o->buffer_memory,
+        .trailing_bytes = o->trailing_bytes,
+        .payload_bytes = o->payload_bytes,
+        .snapshot_rate = o->snapshot_rate,
+        .snapshot_chunk_bytes = o->snapshot_chunk_bytes,
+        .disk_reserve = o->disk_reserve,
+        .open_engine = sim_engine_open,
+        .open_engine_ctx = e,
+        .cluster = o->cluster,
+        .peer_listen = o->cluster != NULL ? e->addresses[SIM_PORT_PEER] : NULL,
+        .groups = o->groups,
+        .election_timeout_ms = o->election_timeout_ms,
+        .request_timeout_ms = o->request_timeout_ms,
+    };
+}
+
 void sim_env_boot(struct sim_env *e)
 {
     ensure(!e->is_up);
     ensure(e->node == NULL);
     e->boot++;
     e->boot_count++;
-    e->is_powerless = false;
-    e->env = (struct env){.ops = &sim_ops};
+    e->booted_at_us = e->world->now_us;
+    sim_env_begin(e);
     world_trace(e->world, "%s boot %" PRIu64, e->name, e->boot_count);
-    struct node_options options = {
-        .data_dir = e->dir,
-        .listen = e->addresses[SIM_PORT_CLIENT],
-        .log_segment_bytes = e->options.log_segment_bytes,
-        .store_fold_rows = e->options.store_fold_rows,
-        .buffer_memory = e->options.buffer_memory,
-        .cluster = e->options.cluster,
-        .peer_listen = e->options.cluster != NULL ? e->addresses[SIM_PORT_PEER] : NULL,
-        .groups = e->options.groups,
-        .election_timeout_ms = e->options.election_timeout_ms,
-        .request_timeout_ms = e->options.request_timeout_ms,
-    };
+    struct node_options options = node_options_of(e);
     e->node = node_create(&e->env, &options);
     plan_start_crash(e);
     struct error error = {.text = ""};
@@ -594,84 +640,4 @@ void sim_env_stop(struct sim_env *e)
     if (settle(e)) {
         expect_end(e, "did not stop when asked to");
     }
-}
-
-/* ---- faults ---------------------------------------------------------------------------------- */
-
-void sim_env_plan_crash(struct sim_env *e, enum sim_crash kind, uint64_t deliveries)
-{
-    e->planned_crash = kind;
-    e->deliveries_until_crash = deliveries;
-}
-
-void sim_env_plan_crash_in_job(struct sim_env *e,
-                               enum sim_crash kind,
-                               uint64_t operations,
-                               bool in_sync)
-{
-    e->disk.dies_in_sync = in_sync;
-    e->planned_crash = kind;
-    e->disk.ops_until_death = operations;
-}
-
-void sim_env_plan_io_error(struct sim_env *e, uint64_t operations)
-{
-    e->disk.ops_until_error = operations;
-}
-
-void sim_env_pause(struct sim_env *e, uint64_t us)
-{
-    world_fault(e->world, SIM_FAULT_PAUSE);
-    world_trace(e->world, "%s pauses for %" PRIu64 " ms", e->name, us / MS_US);
-    e->paused_until_us = e->world->now_us + us;
-    e->pauses_jobs = prng_chance(&e->prng, 500);
-}
-
-void sim_env_slow_disk(struct sim_env *e, uint64_t us, uint64_t job_us_max)
-{
-    world_fault(e->world, SIM_FAULT_SLOW_DISK);
-    e->slow_disk_until_us = e->world->now_us + us;
-    e->slow_job_us_max = job_us_max;
-    e->slow_jobs_until_us = e->slow_disk_until_us + STOP_JOBS * job_us_max;
-}
-
-void sim_env_clog(struct sim_env *e, uint64_t us)
-{
-    world_fault(e->world, SIM_FAULT_CLOG);
-    e->clogged_until_us = e->world->now_us + us;
-}
-
-void sim_env_clock_jump(struct sim_env *e, int64_t ms)
-{
-    world_fault(e->world, SIM_FAULT_CLOCK_JUMP);
-    world_trace(e->world, "%s clock jumps by %" PRId64 " ms", e->name, ms);
-    e->options.wall_offset_ms += ms;
-}
-
-void sim_env_heal(struct sim_env *e)
-{
-    e->options.start_crash_per_mille = 0;
-    e->deliveries_until_crash = 0;
-    e->disk.ops_until_death = 0;
-    e->disk.ops_until_error = 0;
-    e->paused_until_us = 0;
-    e->slow_disk_until_us = 0;
-    e->clogged_until_us = 0;
-}
-
-void sim_env_release(struct sim_env *e)
-{
-    e->is_kept_down = false;
-    if (!e->is_up) {
-        sim_env_boot(e);
-    }
-}
-
-void sim_env_wipe(struct sim_env *e)
-{
-    ensure(!e->is_up);
-    world_fault(e->world, SIM_FAULT_WIPE);
-    world_trace(e->world, "%s is emptied", e->name);
-    sim_disk_wipe(&e->disk, e->root);
-    e->is_wiped = true;
 }

@@ -11,11 +11,12 @@
 #include "env/env.h"
 #include "env/timers.h"
 #include "node/node.h"
+#include "sim/sim_names.h"
 #include "sim/sim_network.h"
 #include "sim/world.h"
 
 #define SIM_NAME_BYTES 16
-#define SIM_PATH_BYTES 128
+#define SIM_TEXT_BYTES 256
 
 enum sim_crash {
     SIM_CRASH_KILL,       /* the process dies; the page cache lives */
@@ -31,32 +32,31 @@ enum sim_place {
     SIM_PLACE_DESTROY,
 };
 
-struct sim_inode;
-
-/* inode == NULL: a directory. */
-struct sim_name {
-    char path[SIM_PATH_BYTES];
-    struct sim_inode *inode;
+/* Operations of the disk, as bits. */
+enum sim_call {
+    SIM_CALL_LOOK = 1,
+    SIM_CALL_WRITE = 2,
+    SIM_CALL_SYNC = 4, /* of a file: the moment with the most to lose */
+    SIM_CALL_NAME = 8, /* names are made, moved or synced: segments begin */
+    SIM_CALL_REMOVE = 16,
+    SIM_CALL_STORE = 32, /* the store writes or syncs */
 };
+#define SIM_CALLS_ALL 63u
 
-struct sim_names {
-    struct sim_name *items;
-    size_t count;
-    size_t capacity;
-};
-
-struct sim_name_change; /* of a directory, not synced yet */
+struct store_medium;
 
 struct sim_disk {
     struct prng prng;
     struct list inodes;  /* struct sim_inode */
     struct list handles; /* struct env_file */
-    struct sim_names now;
-    struct sim_names durable;
-    struct list changes; /* struct sim_name_change, in order */
+    struct sim_directory names;
+    struct store_medium *medium; /* of the store; part of this disk */
+    uint64_t capacity_bytes;
+    uint64_t others_bytes; /* that somebody else has taken */
     bool is_locked;
     uint64_t ops_until_death; /* 0: not planned */
-    bool dies_in_sync;        /* and then not before the next file_sync */
+    unsigned death_calls;     /* enum sim_call: the last of them is one of these, or a later one */
+    unsigned death_after;     /* the same: and one of these comes first; 0: none */
     uint64_t ops_until_error; /* 0: not planned */
     bool is_dead;             /* since that operation, until the crash that follows */
     bool has_failed;          /* an operation returned STATUS_IO in this boot */
@@ -70,8 +70,18 @@ struct sim_delivery {
 /* How this machine behaves; the run derives it from the seed. Times in virtual microseconds. */
 struct sim_env_options {
     uint64_t log_segment_bytes;
+    uint32_t log_segments;
     uint64_t store_fold_rows;
-    uint64_t buffer_memory;    /* 0: the node's default */
+    uint64_t store_fold_bytes;
+    uint64_t cache_memory; /* 0: the node's default; the same below */
+    uint64_t trailing_bytes;
+    uint64_t payload_bytes;
+    uint64_t snapshot_rate;
+    uint64_t snapshot_chunk_bytes;
+    uint64_t disk_bytes; /* capacity; 0: as good as endless */
+    uint64_t disk_reserve;
+    unsigned need_per_mille; /* rows of the store that are not at hand */
+    uint64_t buffer_memory;
     uint64_t job_delay_us_max; /* before run(), and again before done() */
     uint64_t down_us_max;      /* between a crash and the restart */
     uint32_t deliveries_max;   /* events of one loop turn */
@@ -99,7 +109,11 @@ struct sim_env {
     bool is_kept_down;             /* does not start by itself */
     bool is_start_allowed_to_fail; /* refusing to start, at once or soon, is right */
     bool is_wiped;
-    bool has_refused; /* and was done: down for good */
+    bool has_refused;             /* and was done: down for good */
+    bool is_rotten;               /* a bit has flipped; until it was rebuilt */
+    bool has_rotten_rows;         /* and looking at them is not for the simulator */
+    bool is_waiting_for_operator; /* it said so */
+    uint64_t rebuilds;
     char addresses[SIM_PORT_COUNT][SIM_ADDRESS_BYTES];
     /* private */
     struct prng prng;      /* delays */
@@ -127,6 +141,11 @@ struct sim_env {
     bool is_powerless; /* down since a power loss */
     bool pauses_jobs;
     struct env_listener *listeners[SIM_PORT_COUNT];
+    char halt_text[SIM_TEXT_BYTES];
+    uint64_t booted_at_us;
+    uint64_t filled_at_us;
+    uint64_t fill_left_bytes;
+    uint64_t fill_tag; /* older plans to give space back are void */
     char dir[SIM_PATH_BYTES];
     char root[SIM_NAME_BYTES + 1];
 };
@@ -148,13 +167,14 @@ void sim_env_crash(struct sim_env *e, enum sim_crash kind);
 /* Crash after so many more events of the loop, possibly in the middle of a turn. */
 void sim_env_plan_crash(struct sim_env *e, enum sim_crash kind, uint64_t deliveries);
 /*
- * The disk goes dead within the n-th file operation from now, and the node with it; in_sync: within
- * the first file_sync from there on.
+ * The disk goes dead within the n-th operation from now, and the node with it; or within the first
+ * of `calls` (bits of enum sim_call) from there on, and not before one of `after` (0: any) passed.
  */
 void sim_env_plan_crash_in_job(struct sim_env *e,
                                enum sim_crash kind,
                                uint64_t operations,
-                               bool in_sync);
+                               unsigned after,
+                               unsigned calls);
 /* The n-th changing file operation from now fails with STATUS_IO: the node has to halt. */
 void sim_env_plan_io_error(struct sim_env *e, uint64_t operations);
 /* node_stop, then an end of the process; restarts unless is_kept_down. */
@@ -167,12 +187,20 @@ void sim_env_clog(struct sim_env *e, uint64_t us);
 void sim_env_clock_jump(struct sim_env *e, int64_t ms);
 /* Forgets all planned and running faults; a node that is down still starts by itself. */
 void sim_env_heal(struct sim_env *e);
-/* Ends being kept down: starts at once, unless it is up. */
+/* Ends being kept down: starts at once, unless it is up, has refused or waits for its operator. */
 void sim_env_release(struct sim_env *e);
 /* Empties the disk of a machine that is down. */
 void sim_env_wipe(struct sim_env *e);
-/* Flips one bit of one file, synced or not. */
-void sim_env_rot(struct sim_env *e, struct prng *prng);
+/* Flips one bit of any file or row; the machine is down. */
+void sim_env_rot_any(struct sim_env *e);
+/*
+ * Flips one bit of the log or the store of a machine, up or down. Once its node says so, and names
+ * the command, an operator rebuilds it from its peers. False: there was nothing to flip.
+ */
+bool sim_env_rot(struct sim_env *e);
+/* Somebody else takes all space but so much, step by step, for a while; heal() gives it back, too.
+ */
+void sim_env_fill(struct sim_env *e, uint64_t left_bytes, uint64_t us);
 
 /* Connections of clients that the node has accepted and not closed yet. */
 size_t sim_env_open_conns(const struct sim_env *e);

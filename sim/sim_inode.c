@@ -54,6 +54,14 @@ void sim_inode_write(struct sim_inode *inode, uint64_t offset, struct bytes byte
     }
     list_append(&inode->writes, &write->link);
     buf_write(&inode->now, offset, bytes.data, bytes.size);
+    inode->newest[0] = inode->newest[1];
+    inode->newest[1] = offset;
+}
+
+uint64_t sim_inode_proven(const struct sim_inode *inode)
+{
+    uint64_t end = inode->newest[0] < inode->newest[1] ? inode->newest[0] : inode->newest[1];
+    return end < inode->now.size ? end : inode->now.size;
 }
 
 void sim_inode_sync(struct sim_inode *inode)

@@ -16,6 +16,7 @@ struct sim_inode {
     struct buf now;
     struct buf durable;
     struct list writes; /* struct sim_write: between durable and now */
+    uint64_t newest[2]; /* offsets of the last two writes */
     bool is_used;       /* scratch of sim_disk.c */
 };
 
@@ -33,6 +34,9 @@ struct sim_inode *sim_inode_create(struct list *inodes);
 void sim_inode_destroy(struct sim_inode *inode);
 void sim_inode_write(struct sim_inode *inode, uint64_t offset, struct bytes bytes);
 void sim_inode_sync(struct sim_inode *inode);
+/* What stood there before the last two writes, and was not written by them: surely synced, if each
+ * write waits for the sync of the one before (LOG-1). */
+uint64_t sim_inode_proven(const struct sim_inode *inode);
 /* Forgets that they are not durable: reads still see them, syncs no longer save them. */
 void sim_inode_drop_writes(struct sim_inode *inode);
 /* Power loss: parts of the writes become durable, the rest is gone. */

@@ -134,10 +134,48 @@ static void look_at_group(struct watch *w, struct sim_env *e, uint32_t g)
     *before = now;
 }
 
+static unsigned count_members(const struct watch_group *group)
+{
+    unsigned members = 0;
+    for (unsigned i = 0; i < SIM_NODES_MAX; i++) {
+        members += group->is_member[i] ? 1 : 0;
+    }
+    return members;
+}
+
+/* Each replica votes, and none of an earlier life of this or another node is left. */
+static bool all_vote(const struct watch *w, unsigned node)
+{
+    for (uint32_t g = 0; g < w->group_count; g++) {
+        const struct watch_group *group = &w->groups[g];
+        const struct node_group *seen = &group->seen[node];
+        bool votes = seen->is_here && seen->is_voter && seen->voters == count_members(group);
+        if (group->is_member[node] && !votes) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void look_at_disk(struct watch *w, struct sim_env *e)
+{
+    struct node_disk_stats *before = &w->disk[e->index];
+    struct node_disk_stats now = {0};
+    node_disk_stats(e->node, &now);
+    w->snapshots += now.snapshots_taken - before->snapshots_taken;
+    w->segments_released += now.segments_released - before->segments_released;
+    w->segments_max = now.segments > w->segments_max ? now.segments : w->segments_max;
+    *before = now;
+    if (all_vote(w, e->index)) {
+        w->rebuilds[e->index] = e->rebuilds;
+    }
+}
+
 static void look_at_node(struct watch *w, struct sim_env *e)
 {
     if (w->boots[e->index] != e->boot || !e->is_up) {
         w->boots[e->index] = e->boot;
+        w->disk[e->index] = (struct node_disk_stats){0};
         for (uint32_t g = 0; g < WATCH_GROUPS_MAX; g++) {
             w->groups[g].seen[e->index] = (struct node_group){0};
         }
@@ -151,12 +189,14 @@ static void look_at_node(struct watch *w, struct sim_env *e)
     for (uint32_t g = 0; g < count; g++) {
         look_at_group(w, e, g);
     }
+    look_at_disk(w, e);
 }
 
-static bool is_here(const struct watch *w, uint32_t g, unsigned node)
+static bool is_comparable(const struct watch *w, uint32_t g, unsigned node)
 {
     const struct sim_env *e = w->network->machines[node];
-    return e->is_up && !e->env.is_halted && w->groups[g].seen[node].is_here;
+    bool is_alive = e->is_up && !e->env.is_halted && !e->has_rotten_rows;
+    return is_alive && w->groups[g].seen[node].is_here;
 }
 
 /* Whoever has applied the same entries is in the same state. False: they are not. */
@@ -166,7 +206,8 @@ static bool compare_states(struct watch *w, uint32_t g)
     for (unsigned i = 0; i < w->network->machine_count; i++) {
         for (unsigned j = 0; j < i; j++) {
             uint64_t index = group->seen[i].applied_index;
-            if (!is_here(w, g, i) || !is_here(w, g, j) || group->seen[j].applied_index != index) {
+            if (!is_comparable(w, g, i) || !is_comparable(w, g, j) ||
+                group->seen[j].applied_index != index) {
                 continue;
             }
             uint64_t hash = node_group_hash(w->network->machines[i]->node, g);
@@ -233,6 +274,11 @@ bool watch_is_led(const struct watch *w)
     return w->group_count > 0;
 }
 
+bool watch_is_whole(const struct watch *w, unsigned node)
+{
+    return w->rebuilds[node] == w->network->machines[node]->rebuilds;
+}
+
 /* A follower may keep an entry of an old term behind its end, until a new one takes its place. */
 static bool is_at_end(const struct node_group *seen)
 {
@@ -262,9 +308,23 @@ static bool is_group_settled(const struct watch *w, const struct watch_group *gr
     return members > 1 && first->applied_index >= group->commit_index_max;
 }
 
-bool watch_is_settled(struct watch *w)
+static bool are_disks_settled(const struct watch *w, uint64_t segments_max)
+{
+    for (unsigned i = 0; i < w->network->machine_count; i++) {
+        bool is_up = w->network->machines[i]->is_up;
+        if (is_up && (w->disk[i].segments > segments_max || !all_vote(w, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool watch_is_settled(struct watch *w, uint64_t segments_max)
 {
     watch_look(w);
+    if (!are_disks_settled(w, segments_max)) {
+        return false;
+    }
     for (uint32_t g = 0; g < w->group_count; g++) {
         if (!is_group_settled(w, &w->groups[g])) {
             return false;
@@ -280,6 +340,13 @@ bool watch_is_settled(struct watch *w)
 
 void watch_print(const struct watch *w, struct buf *out)
 {
+    for (unsigned i = 0; i < w->network->machine_count; i++) {
+        buf_printf(out,
+                   "n%u: %" PRIu64 " segments, %s\n",
+                   i + 1,
+                   w->disk[i].segments,
+                   all_vote(w, i) ? "all its replicas vote" : "not all its replicas vote");
+    }
     for (uint32_t g = 0; g < w->group_count; g++) {
         if (is_group_settled(w, &w->groups[g])) {
             continue;
@@ -292,13 +359,16 @@ void watch_print(const struct watch *w, struct buf *out)
             }
             buf_printf(out,
                        ", n%u%s term %" PRIu64 " last %" PRIu64 " commit %" PRIu64
-                       " applied %" PRIu64,
+                       " applied %" PRIu64 " replica %" PRIx64 "%s of %" PRIu32 " voters",
                        i + 1,
                        seen->is_leader ? " leads" : "",
                        seen->term,
                        seen->last_index,
                        seen->commit_index,
-                       seen->applied_index);
+                       seen->applied_index,
+                       seen->replica_id,
+                       seen->is_voter ? ", one" : ", none",
+                       seen->voters);
         }
         buf_append_text(out, "\n");
     }

@@ -18,11 +18,16 @@ struct watch {
     uint32_t group_count; /* the most that a node has shown; 0: not formed yet */
     uint64_t leader_changes;
     bool are_terms_fixed; /* from now on an election is a failure */
+    uint64_t snapshots;   /* taken by all nodes, as far as seen */
+    uint64_t segments_released;
+    uint64_t segments_max; /* of one node's log, at any look */
     /* private */
     struct watch_group *groups;
     uint64_t looks;
     uint32_t compare_next;         /* group */
     uint64_t boots[SIM_NODES_MAX]; /* of which the indexes are known */
+    struct node_disk_stats disk[SIM_NODES_MAX];
+    uint64_t rebuilds[SIM_NODES_MAX]; /* of a machine, when it was last seen whole */
 };
 
 void watch_init(struct watch *w, struct sim_network *network);
@@ -36,10 +41,16 @@ uint32_t watch_leader(const struct watch *w, uint32_t group);
 /* All groups have a leader that is up. */
 bool watch_is_led(const struct watch *w);
 /*
- * All nodes that are up hold the same log and the same state in all groups, nothing is under way,
- * and nothing that was ever committed is missing.
+ * The machine was seen with all its replicas as voters, and no others voting for it, since it was
+ * last rebuilt; true if it never was.
  */
-bool watch_is_settled(struct watch *w);
+bool watch_is_whole(const struct watch *w, unsigned node);
+/*
+ * All nodes that are up hold the same log and the same state in all groups, nothing is under way,
+ * and nothing that was ever committed is missing; all replicas vote, and no log is longer than
+ * segments_max.
+ */
+bool watch_is_settled(struct watch *w, uint64_t segments_max);
 /* Says what is not equal, for reports. */
 void watch_print(const struct watch *w, struct buf *out);
 /* No elections from now on (scenario 1). */

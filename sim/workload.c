@@ -195,6 +195,7 @@ void workload_init(struct workload *w,
         .network = network,
         .options = *options,
         .value_next = 1,
+        .no_space_until_us = UINT64_MAX,
     };
     history_init(&w->history, w->world, options->keys, options->expiring_keys);
     order_init(&w->order, w->world);
@@ -234,6 +235,11 @@ void workload_start(struct workload *w)
 void workload_expect_answers(struct workload *w)
 {
     w->options.timeout_us = 0;
+}
+
+void workload_expect_space(struct workload *w, uint64_t patience_us)
+{
+    w->no_space_until_us = w->world->now_us + patience_us;
 }
 
 void workload_drain(struct workload *w)

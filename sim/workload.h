@@ -19,6 +19,7 @@ struct workload_options {
     bool is_pinned;      /* each comes back to the node it had first */
     bool has_order;      /* a writer and readers of flags, too */
     bool is_calm;        /* no fault explains an error reply */
+    bool has_full_disks; /* "no space" may be an answer to a write */
 };
 
 struct workload_client; /* client.h */
@@ -34,6 +35,10 @@ struct workload {
     uint64_t operations; /* outcomes that clients were told */
     uint64_t refused;    /* answered "not executed" */
     uint64_t unknown;    /* outcomes nobody was told */
+    uint64_t no_space;   /* refused for lack of space */
+    uint64_t no_space_last_us;
+    uint64_t no_space_until_us; /* later ones are wrong */
+    uint64_t reads_when_full;   /* answered while writes were refused so */
     /* private */
     int64_t value_next;
     uint32_t session_next;
@@ -49,6 +54,8 @@ void workload_deinit(struct workload *w);
 void workload_start(struct workload *w);
 /* No more timeouts: from now on every command must be answered. */
 void workload_expect_answers(struct workload *w);
+/* The disks have space again: writes must be taken soon. */
+void workload_expect_space(struct workload *w, uint64_t patience_us);
 /* Clients finish what they wait for, then close. */
 void workload_drain(struct workload *w);
 /* One more client reads every key once through that node, until it got all answers. */

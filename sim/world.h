@@ -39,7 +39,10 @@
     SIM_FAULT(LOSS, "loss")                                                                        \
     SIM_FAULT(DELAY, "delay")                                                                      \
     SIM_FAULT(LATE, "late-bytes")                                                                  \
-    SIM_FAULT(WIPE, "wipe")
+    SIM_FAULT(WIPE, "wipe")                                                                        \
+    SIM_FAULT(FILL, "fill")                                                                        \
+    SIM_FAULT(INSTALL, "kill-install")                                                             \
+    SIM_FAULT(REBUILD, "rebuild")
 
 enum sim_fault {
 #define SIM_FAULT(name, text) SIM_FAULT_##name,

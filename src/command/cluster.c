@@ -167,7 +167,7 @@ static void write_replicas(struct buf *reply, const struct cluster_replicas *rep
 
 void cluster_write_status(struct buf *reply, int resp, const struct cluster_status *status)
 {
-    resp_write_map(reply, resp, 10);
+    resp_write_map(reply, resp, 11);
     write_text(reply, "cluster_id", status->cluster_id);
     write_number(reply, "node", status->node);
     write_number(reply, "nodes", status->node_count);
@@ -175,6 +175,7 @@ void cluster_write_status(struct buf *reply, int resp, const struct cluster_stat
     write_flag(reply, resp, "formed", status->is_formed);
     write_number(reply, "leaders", status->groups_led);
     write_number(reply, "groups_without_leader", status->groups_without_leader);
+    write_number(reply, "disks_full", status->disks_full);
     write_flag(reply, resp, "healthy", status->is_healthy);
     write_text(reply, "version", status->version);
     write_number(reply, "uptime_seconds", status->uptime_s);
@@ -187,7 +188,7 @@ void cluster_write_count(struct buf *reply, size_t count)
 
 void cluster_write_node(struct buf *reply, int resp, const struct cluster_node *node)
 {
-    resp_write_map(reply, resp, 7);
+    resp_write_map(reply, resp, 8);
     write_number(reply, "node", node->node);
     write_text(reply, "peer", node->peer);
     write_text(reply, "client", node->client);
@@ -195,6 +196,7 @@ void cluster_write_node(struct buf *reply, int resp, const struct cluster_node *
     write_flag(reply, resp, "connected", node->is_connected);
     write_number(reply, "leads", node->groups_led);
     write_number(reply, "replicas", node->replicas);
+    write_flag(reply, resp, "disk_full", node->is_disk_full);
 }
 
 void cluster_write_group(struct buf *reply, int resp, const struct cluster_group *group)
@@ -208,7 +210,7 @@ void cluster_write_group(struct buf *reply, int resp, const struct cluster_group
         ensure(size > 0 && (size_t)size < sizeof slots);
     }
     bool is_here = group->is_here;
-    resp_write_map(reply, resp, 8);
+    resp_write_map(reply, resp, 10);
     write_number(reply, "group", group->group);
     write_text(reply, "slots", slots);
     write_known(reply, resp, "leader", group->leader != CLUSTER_NODE_NONE, group->leader);
@@ -216,6 +218,8 @@ void cluster_write_group(struct buf *reply, int resp, const struct cluster_group
     write_replicas(reply, &group->replicas);
     write_known(reply, resp, "applied", is_here, group->applied_index);
     write_known(reply, resp, "commit", is_here, group->commit_index);
+    write_known(reply, resp, "voters", is_here, group->voters);
+    write_known(reply, resp, "learners", is_here, group->learners);
     write_flag(reply, resp, "here", is_here);
 }
 

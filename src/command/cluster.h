@@ -25,7 +25,8 @@ struct cluster_status {
     bool is_formed;
     uint32_t groups_led; /* by this node */
     uint32_t groups_without_leader;
-    bool is_healthy; /* formed, every group has a leader, every node is connected */
+    uint32_t disks_full; /* of nodes that are connected */
+    bool is_healthy; /* formed, every group has a leader, every node is connected and has space */
     const char *version;
     uint64_t uptime_s;
 };
@@ -36,6 +37,7 @@ struct cluster_node {
     const char *client; /* the same */
     bool is_self;
     bool is_connected;   /* also true of self */
+    bool is_disk_full;   /* it takes no writes */
     uint32_t groups_led; /* as far as known here */
     uint32_t replicas;
 };
@@ -56,6 +58,8 @@ struct cluster_group {
     uint64_t term;
     uint64_t applied_index;
     uint64_t commit_index;
+    uint32_t voters; /* fewer than replicas, or with learners: one is being replaced */
+    uint32_t learners;
 };
 
 struct cluster_place {

@@ -1,172 +1,11 @@
 #include "config/options.h"
 
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
-
-enum option_type {
-    OPTION_TEXT,   /* const char * */
-    OPTION_BYTES,  /* uint64_t; a number with an optional kb, mb or gb */
-    OPTION_NUMBER, /* uint32_t from min to max */
-    OPTION_FLAG,   /* bool; takes no value */
-};
-
-struct option {
-    const char *name;
-    const char *value; /* how --help calls it */
-    enum option_type type;
-    uint32_t min; /* NUMBER */
-    uint32_t max;
-    const char *fallback; /* the default, as it would be typed; NULL: none, or told in help */
-    size_t offset;
-    const char *help;
-};
-
-/* Ends with a row whose name is NULL. */
-static const struct option server_table[] = {
-    {
-        .name = "--data",
-        .value = "DIR",
-        .type = OPTION_TEXT,
-        .offset = offsetof(struct options, data),
-        .help = "where this node keeps everything; created if missing. Required.",
-    },
-    {
-        .name = "--listen",
-        .value = "HOST:PORT",
-        .type = OPTION_TEXT,
-        .fallback = "127.0.0.1:7379",
-        .offset = offsetof(struct options, listen),
-        .help = "address for clients",
-    },
-    {
-        .name = "--cluster",
-        .value = "P1,P2,P3",
-        .type = OPTION_TEXT,
-        .offset = offsetof(struct options, cluster),
-        .help = "peer addresses of the nodes that found the cluster, this one among them: up to\n"
-                "16, the same list on each. Without it: a cluster of one.",
-    },
-    {
-        .name = "--peer",
-        .value = "HOST:PORT",
-        .type = OPTION_TEXT,
-        .offset = offsetof(struct options, peer),
-        .help = "this node's own address for the others, as it stands in --cluster.\n"
-                "Default: host of --listen, its port + 10000.",
-    },
-    {
-        .name = "--groups",
-        .value = "G",
-        .type = OPTION_NUMBER,
-        .min = 1,
-        .max = LIMIT_GROUPS,
-        .fallback = "16",
-        .offset = offsetof(struct options, groups),
-        .help = "groups that share the keys; set when the cluster is founded, the same on each\n"
-                "node",
-    },
-    {
-        .name = "--request-timeout",
-        .value = "MS",
-        .type = OPTION_NUMBER,
-        .min = 100,
-        .max = 3600000,
-        .fallback = "5000",
-        .offset = offsetof(struct options, request_timeout_ms),
-        .help = "how long a command may wait for a leader before an error answers it",
-    },
-    {
-        .name = "--election-timeout",
-        .value = "MS",
-        .type = OPTION_NUMBER,
-        .min = 50,
-        .max = 60000,
-        .fallback = "300",
-        .offset = offsetof(struct options, election_timeout_ms),
-        .help = "how long a leader may be silent before the others elect one",
-    },
-    {
-        .name = "--buffer-memory",
-        .value = "SIZE",
-        .type = OPTION_BYTES,
-        .offset = offsetof(struct options, buffer_memory),
-        .help = "memory for input, replies and proposals of all clients (64mb, 2gb).\n"
-                "Default: an eighth of the machine's memory.",
-    },
-    {
-        .name = "--insecure",
-        .type = OPTION_FLAG,
-        .offset = offsetof(struct options, insecure),
-        .help = "allow --listen and --peer on other addresses than loopback, although there are\n"
-                "no passwords and no TLS yet.",
-    },
-    {.name = NULL},
-};
-
-static const struct option local_table[] = {
-    {
-        .name = "--data",
-        .value = "DIR",
-        .type = OPTION_TEXT,
-        .offset = offsetof(struct options_local, data),
-        .help = "node N keeps everything in DIR/N and its log lines in DIR/N.log. Required.",
-    },
-    {
-        .name = "--nodes",
-        .value = "N",
-        .type = OPTION_NUMBER,
-        .min = 1,
-        .max = OPTIONS_FOUNDERS_MAX,
-        .fallback = "3",
-        .offset = offsetof(struct options_local, nodes),
-        .help = "how many nodes",
-    },
-    {
-        .name = "--port",
-        .value = "PORT",
-        .type = OPTION_NUMBER,
-        .min = 1,
-        .max = UINT16_MAX - OPTIONS_PEER_PORT_DISTANCE,
-        .fallback = "7379",
-        .offset = offsetof(struct options_local, port),
-        .help = "for clients of node 1 on 127.0.0.1; node 2 has the next, and so on. Peer ports\n"
-                "are 10000 higher",
-    },
-    {
-        .name = "--groups",
-        .value = "G",
-        .type = OPTION_NUMBER,
-        .min = 1,
-        .max = LIMIT_GROUPS,
-        .fallback = "16",
-        .offset = offsetof(struct options_local, groups),
-        .help = "as of server",
-    },
-    {.name = NULL},
-};
-
-static const struct option query_table[] = {
-    {
-        .name = "--connect",
-        .value = "HOST:PORT",
-        .type = OPTION_TEXT,
-        .fallback = "127.0.0.1:7379",
-        .offset = offsetof(struct options_query, connect),
-        .help = "the node to ask, by its address for clients",
-    },
-    {
-        .name = "--json",
-        .type = OPTION_FLAG,
-        .offset = offsetof(struct options_query, is_json),
-        .help = "one JSON array or object instead of a table; bytes that are no UTF-8 are\n"
-                "written \\u00XX.",
-    },
-    {.name = NULL},
-};
+#include "config/options_table.h"
 
 /* ---- parsing --------------------------------------------------------------------------------- */
 
@@ -448,12 +287,46 @@ static enum status check_listen(const char *name,
                      address);
 }
 
+static enum status check_store(const struct options *o, struct error *error)
+{
+    if (strcmp(o->store, OPTIONS_STORE_ROCKS) == 0 || strcmp(o->store, OPTIONS_STORE_MEM) == 0) {
+        return STATUS_OK;
+    }
+    return error_set(error,
+                     STATUS_INVALID,
+                     "--store %s: there are " OPTIONS_STORE_ROCKS " and " OPTIONS_STORE_MEM,
+                     o->store);
+}
+
+/* Short files for a short log: it can be freed by whole ones only. */
+static enum status cut_log(struct options *o, struct error *error)
+{
+    if (o->log_size < OPTIONS_LOG_SIZE_MIN || o->log_size > OPTIONS_LOG_SIZE_MAX) {
+        return error_set(error,
+                         STATUS_INVALID,
+                         "--log-size %" PRIu64 ": must be from 2mb to 1024gb",
+                         o->log_size);
+    }
+    uint64_t bytes = o->log_size / OPTIONS_LOG_SEGMENTS;
+    bytes = bytes > OPTIONS_LOG_SEGMENT_BYTES_MIN ? bytes : OPTIONS_LOG_SEGMENT_BYTES_MIN;
+    bytes = bytes < OPTIONS_LOG_SEGMENT_BYTES_MAX ? bytes : OPTIONS_LOG_SEGMENT_BYTES_MAX;
+    o->log_segment_bytes = bytes / (64u * KIB) * (64u * KIB); /* whole pages, also of large ones */
+    o->log_segments = (uint32_t)(o->log_size / bytes);
+    return STATUS_OK;
+}
+
 static enum status check_server(struct options *o, struct error *error)
 {
     if (o->data == NULL) {
         return error_set(error, STATUS_INVALID, "--data DIR is required");
     }
     enum status s = check_listen("--listen", o->listen, o, error);
+    if (s == STATUS_OK) {
+        s = check_store(o, error);
+    }
+    if (s == STATUS_OK) {
+        s = cut_log(o, error);
+    }
     if (s != STATUS_OK) {
         return s;
     }
@@ -476,7 +349,7 @@ enum status options_parse(int arg_count,
                           struct error *error)
 {
     struct options o = {0};
-    enum status s = parse(server_table, arg_count, args, NULL, &o, error);
+    enum status s = parse(options_server_table, arg_count, args, NULL, &o, error);
     if (s == STATUS_OK) {
         s = check_server(&o, error);
     }
@@ -488,13 +361,29 @@ enum status options_parse(int arg_count,
 
 /* ---- the other verbs ------------------------------------------------------------------------- */
 
+enum status options_parse_rebuild(int arg_count,
+                                  char **args,
+                                  struct options_rebuild *out_options,
+                                  struct error *error)
+{
+    struct options_rebuild o = {0};
+    enum status s = parse(options_rebuild_table, arg_count, args, NULL, &o, error);
+    if (s == STATUS_OK && o.data == NULL) {
+        s = error_set(error, STATUS_INVALID, "--data DIR is required");
+    }
+    if (s == STATUS_OK) {
+        *out_options = o;
+    }
+    return s;
+}
+
 enum status options_parse_local(int arg_count,
                                 char **args,
                                 struct options_local *out_options,
                                 struct error *error)
 {
     struct options_local o = {0};
-    enum status s = parse(local_table, arg_count, args, NULL, &o, error);
+    enum status s = parse(options_local_table, arg_count, args, NULL, &o, error);
     if (s != STATUS_OK) {
         return s;
     }
@@ -523,7 +412,7 @@ enum status options_parse_query(int arg_count,
 {
     struct options_query o = {0};
     const char *key = NULL;
-    enum status s = parse(query_table, arg_count, args, needs_key ? &key : NULL, &o, error);
+    enum status s = parse(options_query_table, arg_count, args, needs_key ? &key : NULL, &o, error);
     if (s != STATUS_OK) {
         return s;
     }
@@ -542,47 +431,4 @@ enum status options_parse_query(int arg_count,
     o.key = key;
     *out_options = o;
     return STATUS_OK;
-}
-
-/* ---- help ------------------------------------------------------------------------------------ */
-
-static void append_facts(const struct option *o, struct buf *out)
-{
-    if (o->type == OPTION_NUMBER) {
-        buf_printf(out, ".\n      From %" PRIu32 " to %" PRIu32 "; ", o->min, o->max);
-        buf_printf(out, "default %s.", o->fallback);
-    } else if (o->fallback != NULL) {
-        buf_printf(out, ". Default %s.", o->fallback);
-    }
-}
-
-static void append_help(const struct option *table, struct buf *out)
-{
-    for (const struct option *o = table; o->name != NULL; o++) {
-        const char *value = o->value != NULL ? o->value : "";
-        buf_printf(out, "  %s%s%s\n      ", o->name, value[0] != '\0' ? " " : "", value);
-        for (const char *p = o->help; *p != '\0'; p++) {
-            buf_append_text(out, *p == '\n' ? "\n      " : "");
-            if (*p != '\n') {
-                buf_append(out, p, 1);
-            }
-        }
-        append_facts(o, out);
-        buf_append_text(out, "\n");
-    }
-}
-
-void options_help(struct buf *out)
-{
-    append_help(server_table, out);
-}
-
-void options_help_local(struct buf *out)
-{
-    append_help(local_table, out);
-}
-
-void options_help_query(struct buf *out)
-{
-    append_help(query_table, out);
 }

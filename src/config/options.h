@@ -16,6 +16,15 @@
 /* From a client port to the peer port, unless one is given. */
 #define OPTIONS_PEER_PORT_DISTANCE 10000u
 
+#define OPTIONS_STORE_ROCKS "rocks"
+#define OPTIONS_STORE_MEM "mem"
+/* The log is cut into this many files, of these sizes; a longer one has more of them. */
+#define OPTIONS_LOG_SEGMENTS 8u
+#define OPTIONS_LOG_SEGMENT_BYTES_MIN (1024u * 1024u)
+#define OPTIONS_LOG_SEGMENT_BYTES_MAX (32u * 1024u * 1024u)
+#define OPTIONS_LOG_SIZE_MIN (2u * OPTIONS_LOG_SEGMENT_BYTES_MIN)
+#define OPTIONS_LOG_SIZE_MAX ((uint64_t)1024u * 1024u * 1024u * 1024u)
+
 /* `dougong server` */
 struct options {
     const char *data;
@@ -26,9 +35,21 @@ struct options {
     uint32_t request_timeout_ms;
     uint32_t election_timeout_ms;
     uint64_t buffer_memory; /* bytes; 0: an eighth of the machine's memory */
+    uint64_t cache_memory;  /* the same */
+    uint64_t log_size;      /* bytes; derived: the two below */
+    uint64_t snapshot_rate; /* bytes a second */
+    uint64_t disk_reserve;  /* bytes; 0: the default for the disk */
+    const char *store;      /* one of OPTIONS_STORE_… */
     bool insecure;
     /* Derived: our own peer address, one of cluster; empty without cluster. */
     char peer_listen[ADDRESS_BYTES];
+    uint64_t log_segment_bytes; /* of one file of the log, */
+    uint32_t log_segments;      /* and how many of them it may be long */
+};
+
+/* `dougong rebuild` */
+struct options_rebuild {
+    const char *data;
 };
 
 /* `dougong local` */
@@ -54,6 +75,10 @@ MUST_CHECK enum status options_parse(int arg_count,
                                      char **args,
                                      struct options *out_options,
                                      struct error *error);
+MUST_CHECK enum status options_parse_rebuild(int arg_count,
+                                             char **args,
+                                             struct options_rebuild *out_options,
+                                             struct error *error);
 MUST_CHECK enum status options_parse_local(int arg_count,
                                            char **args,
                                            struct options_local *out_options,
@@ -66,6 +91,7 @@ MUST_CHECK enum status options_parse_query(int arg_count,
 
 /* One paragraph a row, for --help. */
 void options_help(struct buf *out);
+void options_help_rebuild(struct buf *out);
 void options_help_local(struct buf *out);
 void options_help_query(struct buf *out);
 

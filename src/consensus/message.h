@@ -15,6 +15,8 @@ enum message_kind {
     MESSAGE_REQUESTS = 4, /* router: forwarded commands */
     MESSAGE_REPLIES = 5,  /* router */
     MESSAGE_FOUNDING = 6, /* node: founders that are not formed yet */
+    MESSAGE_NODE = 7,     /* node: what a node says of itself: life, whether its disk is full */
+    MESSAGE_SNAPSHOT = 8, /* shard: the state of a group on its way */
 };
 
 /* Frames carry (group, sender, receiver); a frame for another receiver is dropped (MOVE-1). */

@@ -116,7 +116,8 @@ static void add_voters(struct rounds *r, const struct round_group *g)
     struct engine_config config;
     replica_config(g->replica, &config);
     for (unsigned i = 0; i < config.count; i++) {
-        if (config.members[i].is_voter && config.members[i].id != replica_id(g->replica)) {
+        uint32_t number = replica_node(config.members[i].id);
+        if (config.members[i].is_voter && number != replica_node(replica_id(g->replica))) {
             struct message_probe_item item = {
                 .group = replica_group(g->replica),
                 .sender = replica_id(g->replica),
@@ -204,7 +205,7 @@ static void answer(struct rounds *r,
     for (uint32_t i = 0; i < n; i++) {
         struct message_probe_item item = message_probe_item(message, i);
         struct round_group *g = find(r, item.group);
-        if (g != NULL && item.term > 0 && item.sender == number &&
+        if (g != NULL && item.term > 0 && replica_node(item.sender) == number &&
             item.receiver == replica_id(g->replica) &&
             item.term == replica_durable_term(g->replica)) {
             add_item(r, &item);
@@ -276,7 +277,7 @@ static void take_answer(struct rounds *r,
         struct message_probe_item item = message_probe_item(message, i);
         struct round_group *g = find(r, item.group);
         if (g == NULL || item.term == 0 || item.sender != replica_id(g->replica) ||
-            item.receiver != number || !replica_is_leader(g->replica) ||
+            replica_node(item.receiver) != number || !replica_is_leader(g->replica) ||
             item.term != replica_durable_term(g->replica) || round >= r->next) {
             continue; /* of another term, or nothing that was asked */
         }

@@ -1,6 +1,8 @@
 #include "data/row.h"
 
 #define XXH_INLINE_ALL
+#include <assert.h>
+
 #include <xxhash.h>
 
 #include "base/assert.h"
@@ -13,9 +15,17 @@
 #define ESCAPE 0x00u
 #define ESCAPED_ZERO 0xffu
 
+#define DUP_KEY_BYTES 19u
+
 uint32_t row_key_hash(struct bytes key)
 {
     return (uint32_t)(XXH3_64bits(key.data, key.size) >> 32);
+}
+
+static void put_generation(uint8_t *p, uint16_t group, uint32_t generation)
+{
+    put_u16_be(p, group);
+    put_u32_be(p + 2, generation);
 }
 
 void row_key_append_prefix(struct buf *out,
@@ -24,8 +34,7 @@ void row_key_append_prefix(struct buf *out,
                            uint32_t hash)
 {
     uint8_t *p = buf_reserve(out, ROW_KEY_PREFIX_BYTES);
-    put_u16_be(p, space->group);
-    put_u32_be(p + 2, space->generation);
+    put_generation(p, space->group, space->generation);
     p[6] = ROW_KIND_OBJECT;
     p[7] = space->database;
     put_u32_be(p + 8, space->epoch);
@@ -56,20 +65,75 @@ enum status row_key_decode(struct bytes row_key, struct keyspace *out_space, str
     if (row_key.size < ROW_KEY_PREFIX_BYTES + 2 || p[6] != ROW_KIND_OBJECT) {
         return STATUS_MALFORMED;
     }
-    *out_space = (struct keyspace){
-        .group = (uint16_t)((p[0] << 8) | p[1]),
-        .generation =
-            ((uint32_t)p[2] << 24) | ((uint32_t)p[3] << 16) | ((uint32_t)p[4] << 8) | p[5],
-        .database = p[7],
-        .epoch = ((uint32_t)p[8] << 24) | ((uint32_t)p[9] << 16) | ((uint32_t)p[10] << 8) | p[11],
-    };
     size_t end = row_key.size - 2;
+    if (p[end] != ESCAPE || p[end + 1] != 0x00) {
+        return STATUS_MALFORMED;
+    }
     for (size_t i = ROW_KEY_PREFIX_BYTES; i < end; i++) {
         buf_append(out_key, p + i, 1);
-        i += p[i] == ESCAPE ? 1 : 0;
+        if (p[i] == ESCAPE && p[++i] != ESCAPED_ZERO) {
+            return STATUS_MALFORMED;
+        }
     }
+    *out_space = (struct keyspace){
+        .group = get_u16_be(p),
+        .generation = get_u32_be(p + 2),
+        .database = p[7],
+        .epoch = get_u32_be(p + 8),
+    };
     return STATUS_OK;
 }
+
+/* ---- head rows ------------------------------------------------------------------------------- */
+
+void row_key_append_generation(struct buf *out, uint16_t group, uint32_t generation)
+{
+    put_generation(buf_reserve(out, ROW_GENERATION_BYTES), group, generation);
+    buf_extend(out, ROW_GENERATION_BYTES);
+}
+
+static void append_kind(struct buf *out, uint16_t group, uint32_t generation, uint8_t kind)
+{
+    row_key_append_generation(out, group, generation);
+    buf_append(out, &kind, 1);
+}
+
+void row_key_append_group(struct buf *out, uint16_t group, uint32_t generation)
+{
+    append_kind(out, group, generation, ROW_KIND_GROUP);
+}
+
+void row_key_append_head_end(struct buf *out, uint16_t group, uint32_t generation)
+{
+    static_assert(ROW_KIND_DUP < ROW_KIND_GROUP, "the row of the group is the last head row");
+    append_kind(out, group, generation, ROW_KIND_GROUP + 1);
+}
+
+void row_key_append_dup(struct buf *out,
+                        uint16_t group,
+                        uint32_t generation,
+                        uint32_t node,
+                        uint64_t sequence)
+{
+    append_kind(out, group, generation, ROW_KIND_DUP);
+    uint8_t *p = buf_reserve(out, 12);
+    put_u32_be(p, node);
+    put_u64_be(p + 4, sequence);
+    buf_extend(out, 12);
+}
+
+enum status row_key_decode_dup(struct bytes row_key, uint32_t *out_node, uint64_t *out_sequence)
+{
+    const uint8_t *p = row_key.data;
+    if (row_key.size != DUP_KEY_BYTES || p[ROW_GENERATION_BYTES] != ROW_KIND_DUP) {
+        return STATUS_MALFORMED;
+    }
+    *out_node = get_u32_be(p + 7);
+    *out_sequence = get_u64_be(p + 11);
+    return STATUS_OK;
+}
+
+/* ---- objects --------------------------------------------------------------------------------- */
 
 void object_encode(const struct object *o, uint8_t *out_bytes)
 {

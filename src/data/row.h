@@ -10,8 +10,15 @@
 #include "base/status.h"
 
 enum row_kind {
+    /* Head rows: what a replica keeps of its group in memory, as of the last fold. */
+    ROW_KIND_DUP = 'd',   /* per gateway, and per request that has been executed */
+    ROW_KIND_GROUP = 'g', /* one: how far the state goes, clocks, counters */
+    /* All others sort behind the head rows. */
     ROW_KIND_OBJECT = 'o', /* one per client key: what it is, and a string's bytes */
 };
+
+/* Every row key begins with these: group, generation. What follows is the same on all replicas. */
+#define ROW_GENERATION_BYTES 6u
 
 /* Which part of the store a group's database is. */
 struct keyspace {
@@ -35,6 +42,21 @@ MUST_CHECK enum status row_key_decode(struct bytes row_key,
                                       struct keyspace *out_space,
                                       struct buf *out_key);
 uint32_t row_key_hash(struct bytes key);
+
+/* Group and generation alone: the beginning of all its rows. */
+void row_key_append_generation(struct buf *out, uint16_t group, uint32_t generation);
+/* The key of the row of kind GROUP; the first key behind the head rows. */
+void row_key_append_group(struct buf *out, uint16_t group, uint32_t generation);
+void row_key_append_head_end(struct buf *out, uint16_t group, uint32_t generation);
+/* Rows of kind DUP: sequence 0 is the gateway's own row. */
+void row_key_append_dup(struct buf *out,
+                        uint16_t group,
+                        uint32_t generation,
+                        uint32_t node,
+                        uint64_t sequence);
+MUST_CHECK enum status row_key_decode_dup(struct bytes row_key,
+                                          uint32_t *out_node,
+                                          uint64_t *out_sequence);
 
 /* Append only: numbers are on disk. */
 enum object_type {

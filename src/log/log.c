@@ -1,98 +1,18 @@
-#include "log/log.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "log/log_parts.h"
 
 #define MARK_IDLE_MS 100u
-#define ZERO_CHUNK_BYTES (256u * 1024u)
 /* What may gather behind a slow sync; those who append stop long before (log_pending_bytes). */
 #define BATCH_BYTES_MAX (2048u * MIB)
 #define BATCH_BYTES_KEPT (4u * MIB)
 
 static void write_run(struct env_work *w);
 static void write_done(struct env_work *w);
-static void prepare_run(struct env_work *w);
-static void prepare_done(struct env_work *w);
 static void mark_due(struct env_timer *t);
 
-/* ---- segments -------------------------------------------------------------------------------- */
-
-/* Creates the file of segment id under its unfinished name, all zeros. Worker or start. */
-static enum status segment_create(struct log *log, uint64_t id, struct env_file **out_file)
-{
-    char path[LOG_PATH_BYTES];
-    log_segment_path(path, log->options.dir, id, LOG_NEW_SUFFIX);
-    struct env_file *file = NULL;
-    enum status s = env_file_open(log->env, path, ENV_OPEN_CREATE, &file);
-    if (s != STATUS_OK) {
-        return s;
-    }
-    /*
-     * Real zeros, not holes: a sync inside them needs no change of the file's map. Synced piece by
-     * piece: a batch that is written meanwhile must not wait behind all of them.
-     */
-    uint8_t *zeros = mem_alloc_zero(ZERO_CHUNK_BYTES);
-    for (uint64_t at = 0; at < log->options.segment_bytes && s == STATUS_OK;) {
-        uint64_t left = log->options.segment_bytes - at;
-        size_t chunk = left < ZERO_CHUNK_BYTES ? (size_t)left : ZERO_CHUNK_BYTES;
-        s = env_file_write(log->env, file, at, bytes_of(zeros, chunk));
-        if (s == STATUS_OK) {
-            s = env_file_sync(log->env, file);
-        }
-        at += chunk;
-    }
-    mem_free(zeros);
-    if (s != STATUS_OK) {
-        env_file_close(log->env, file);
-        return s;
-    }
-    *out_file = file;
-    return STATUS_OK;
-}
-
-/* Writes the header and gives the segment its real name; durable on return (LOG-10). */
-static enum status segment_publish(struct log *log,
-                                   const struct log_segment_header *header,
-                                   struct env_file *file)
-{
-    uint8_t *bytes = mem_alloc(LOG_SEGMENT_HEADER_BYTES);
-    log_segment_header_encode(header, bytes);
-    enum status s = env_file_write(log->env, file, 0, bytes_of(bytes, LOG_SEGMENT_HEADER_BYTES));
-    mem_free(bytes);
-    if (s == STATUS_OK) {
-        s = env_file_sync(log->env, file);
-    }
-    char from[LOG_PATH_BYTES];
-    char to[LOG_PATH_BYTES];
-    log_segment_path(from, log->options.dir, header->id, LOG_NEW_SUFFIX);
-    log_segment_path(to, log->options.dir, header->id, "");
-    if (s == STATUS_OK) {
-        s = env_file_rename(log->env, from, to);
-    }
-    return s == STATUS_OK ? env_dir_sync(log->env, log->options.dir) : s;
-}
-
-static enum status first_segment(struct log *log)
-{
-    log->segment = (struct log_segment_header){
-        .id = 1,
-        .batch_first = 1,
-        .salt = env_random(log->env),
-        .size = log->options.segment_bytes,
-    };
-    memcpy(log->segment.node_id, log->options.node_id, LOG_NODE_ID_BYTES);
-    enum status s = segment_create(log, 1, &log->file);
-    if (s == STATUS_OK) {
-        s = segment_publish(log, &log->segment, log->file);
-    }
-    log->offset = LOG_SEGMENT_HEADER_BYTES;
-    log->batch_next = 1;
-    return s;
-}
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static enum status last_segment(struct log *log, const struct log_tail *tail)
 {
@@ -105,8 +25,6 @@ static enum status last_segment(struct log *log, const struct log_tail *tail)
     return env_file_open(log->env, path, ENV_OPEN_WRITE, &log->file);
 }
 
-/* ---- opening --------------------------------------------------------------------------------- */
-
 static void gathering_reset(struct log *log)
 {
     buf_clear(&log->gathering, BATCH_BYTES_KEPT);
@@ -114,6 +32,8 @@ static void gathering_reset(struct log *log)
     buf_extend(&log->gathering, LOG_BATCH_HEADER_BYTES);
     log->gathering_count = 0;
     log->gathering_flags = 0;
+    log->gathering_has_start = false;
+    memset(log->gathering_tops, 0, log->options.group_count * sizeof log->gathering_tops[0]);
 }
 
 static void log_init(struct log *log, struct env *env, const struct log_options *options)
@@ -121,7 +41,9 @@ static void log_init(struct log *log, struct env *env, const struct log_options 
     ensure(options->segment_bytes >= LOG_SEGMENT_BYTES_MIN);
     *log = (struct log){.env = env, .options = *options};
     log->write = (struct log_job){.work = {.run = write_run, .done = write_done}, .log = log};
-    log->prepare = (struct log_job){.work = {.run = prepare_run, .done = prepare_done}, .log = log};
+    log_files_init(log);
+    log_segments_init(&log->segments, options->group_count);
+    log->gathering_tops = mem_alloc(options->group_count * sizeof log->gathering_tops[0]);
     log->mark_timer.cb = mark_due;
     buf_init(&log->gathering, BATCH_BYTES_MAX);
     buf_init(&log->writing, BATCH_BYTES_MAX);
@@ -133,17 +55,23 @@ enum status log_open(struct log *log,
                      const struct log_options *options,
                      log_replay_fn replay,
                      void *replay_ctx,
-                     void (*durable)(void *owner, uint64_t batch),
+                     const struct log_events *events,
                      void *owner,
                      struct error *error)
 {
     log_init(log, env, options);
-    log->durable = durable;
+    log->events = events;
     log->owner = owner;
 
     struct log_tail tail = {0};
-    enum status s =
-        log_recover(env, options->dir, options->node_id, replay, replay_ctx, &tail, error);
+    enum status s = log_recover(env,
+                                options->dir,
+                                options->node_id,
+                                replay,
+                                replay_ctx,
+                                &tail,
+                                &log->segments,
+                                error);
     if (s != STATUS_OK) {
         return error_wrap(error, s, "recover log");
     }
@@ -154,12 +82,16 @@ enum status log_open(struct log *log,
                          "new data directory",
                          options->dir);
     }
-    s = tail.is_empty ? first_segment(log) : last_segment(log, &tail);
+    s = tail.is_empty ? log_files_first(log) : last_segment(log, &tail);
     if (s != STATUS_OK) {
-        return error_set(error, s, "%s: cannot open the log for writing", options->dir);
+        return error_set(error,
+                         s,
+                         "%s: cannot open the log for writing: %s",
+                         options->dir,
+                         status_text(s));
     }
     log->synced = (struct log_position){.segment = log->segment.id, .offset = log->offset};
-    log->stats.segments = log->segment.id;
+    log->stats.segments = log->segments.count;
     /* What recovery kept is synced, but only a mark proves it to the next recovery (LOG-6). */
     env_timer_start(env, &log->mark_timer, MARK_IDLE_MS);
     return STATUS_OK;
@@ -169,10 +101,13 @@ enum status log_open(struct log *log,
 
 uint64_t log_append(struct log *log, const struct log_record *record, struct bytes payload)
 {
-    ensure(log->closed == NULL);
+    ensure(log->closed == NULL || log->is_opening);
+    ensure(record->group < log->options.group_count);
     enum status s = log_record_check(record, payload.size);
     ensure(s == STATUS_OK);
     log_record_append(&log->gathering, record, payload);
+    log_tops_note(log->gathering_tops, log->options.group_count, record);
+    log->gathering_has_start = log->gathering_has_start || record->kind == LOG_KIND_GROUP;
     log->gathering_count++;
     log->gathering_flags = 0; /* a mark that was waiting is not needed any more */
     return log->batch_next;
@@ -184,19 +119,10 @@ uint64_t log_pending_bytes(const struct log *log)
     return gathered + (log->write.is_running ? log->writing.size : 0);
 }
 
-/* A fresh segment takes a batch of any size; otherwise room for the seal stays free. */
+/* Room for the seal stays free. */
 static bool fits_in_segment(const struct log *log)
 {
-    return log->offset == LOG_SEGMENT_HEADER_BYTES ||
-           log->offset + log->gathering.size + LOG_BATCH_HEADER_BYTES <= log->options.segment_bytes;
-}
-
-static void start_prepare(struct log *log)
-{
-    if (!log->prepare.is_running && log->prepared == NULL) {
-        log->prepare.is_running = true;
-        env_work_submit(log->env, &log->prepare.work);
-    }
+    return log->offset + log->gathering.size + LOG_BATCH_HEADER_BYTES <= log->segment.size;
 }
 
 /*
@@ -213,7 +139,22 @@ static void plan_rotation(struct log *log)
     log->rotated.id++;
     log->rotated.batch_first = log->batch_next;
     log->rotated.salt = env_random(log->env);
-    log->rotated.size = log->options.segment_bytes;
+    log->rotated.size = log->prepared_bytes;
+    log_segments_newest(&log->segments)->batch_last = log->rotated.batch_first - 1;
+    (void)log_segments_add(&log->segments, &log->rotated, log->prepared_bytes);
+    log->prepared_bytes = 0;
+}
+
+/* The batch in flight counts for the segment it goes to. */
+static void note_batch(struct log *log)
+{
+    struct log_segment *segment = log_segments_newest(&log->segments);
+    segment->batch_last = log->batch_next;
+    for (uint32_t i = 0; i < log->options.group_count; i++) {
+        if (log->gathering_tops[i] > segment->tops[i]) {
+            segment->tops[i] = log->gathering_tops[i];
+        }
+    }
 }
 
 static void start_write(struct log *log)
@@ -233,7 +174,10 @@ static void start_write(struct log *log)
             (struct log_position){.segment = log->rotated.id, .offset = LOG_SEGMENT_HEADER_BYTES};
     }
     log->last_is_mark = log->gathering_count == 0;
+    log->writing_has_start = log->gathering_has_start;
+    note_batch(log);
     log->batch_next++;
+    log->is_opening = false;
     gathering_reset(log);
     env_timer_stop(log->env, &log->mark_timer);
     log->write.is_running = true;
@@ -241,21 +185,43 @@ static void start_write(struct log *log)
     env_work_submit(log->env, &log->write.work);
 }
 
+/* LOG-13 */
+static void open_segment(struct log *log)
+{
+    if (!log->is_opening) {
+        log->is_opening = true;
+        log->events->segment_starts(log->owner);
+    }
+}
+
+/* True: the batch that gathers can be written now, at log->offset or at the start of a segment. */
+static bool has_place(struct log *log)
+{
+    /* A crash may have left the segment without its first batch; an older version, without any. */
+    if (!log_segments_newest(&log->segments)->has_start) {
+        open_segment(log);
+    }
+    if (fits_in_segment(log)) {
+        return true;
+    }
+    if (log_files_is_prepared(log)) {
+        open_segment(log); /* the batch grows */
+    }
+    if (!log_files_is_prepared(log)) {
+        reached("log: waits for the next segment");
+        log_files_prepare(log);
+        return false; /* log_flush comes again when it is there */
+    }
+    plan_rotation(log);
+    return true;
+}
+
 void log_flush(struct log *log)
 {
     bool is_empty = log->gathering_count == 0 && log->gathering_flags == 0;
-    if (log->write.is_running || is_empty) {
-        return;
+    if (!log->write.is_running && !is_empty && has_place(log)) {
+        start_write(log);
     }
-    if (!fits_in_segment(log)) {
-        if (log->prepare.is_running || log->prepared == NULL) {
-            reached("log: waits for the next segment");
-            start_prepare(log);
-            return; /* prepare_done flushes */
-        }
-        plan_rotation(log);
-    }
-    start_write(log);
 }
 
 /* ---- the worker's part ----------------------------------------------------------------------- */
@@ -293,7 +259,7 @@ static void write_run(struct env_work *w)
         job->status = write_batch(log, log->file, &log->segment, log->offset);
         return;
     }
-    enum status s = segment_publish(log, &log->rotated, log->prepared);
+    enum status s = log_files_publish(log, &log->rotated);
     if (s == STATUS_OK) {
         s = write_seal(log);
     }
@@ -303,16 +269,11 @@ static void write_run(struct env_work *w)
     job->status = s;
 }
 
-static void prepare_run(struct env_work *w)
-{
-    struct log_job *job = container_of(w, struct log_job, work);
-    job->status = segment_create(job->log, job->log->segment.id + 1, &job->log->prepared);
-}
-
 /* ---- back on the loop ------------------------------------------------------------------------ */
 
 static void close_now(struct log *log)
 {
+    env_timer_stop(log->env, &log->full_timer);
     env_timer_stop(log->env, &log->mark_timer);
     env_file_close(log->env, log->file);
     env_file_close(log->env, log->prepared);
@@ -321,10 +282,10 @@ static void close_now(struct log *log)
     log->closed(log->owner);
 }
 
-/* True if closing is under way and took over. */
-static bool go_on_closing(struct log *log)
+bool log_go_on_closing(struct log *log)
 {
-    if (log->closed == NULL || log->write.is_running || log->prepare.is_running) {
+    if (log->closed == NULL || log->write.is_running || log->prepare.is_running ||
+        log->release.is_running) {
         return false;
     }
     if (log->gathering_count > 0 || !log->last_is_mark) {
@@ -332,7 +293,10 @@ static bool go_on_closing(struct log *log)
             log->gathering_flags = LOG_BATCH_MARK;
         }
         log_flush(log);
-        return true;
+        if (log->write.is_running || log->prepare.is_running) {
+            return true;
+        }
+        reached("log: closed without room");
     }
     close_now(log);
     return true;
@@ -364,37 +328,28 @@ static void write_done(struct env_work *w)
     struct log *log = job->log;
     job->is_running = false;
     if (job->status != STATUS_OK) {
-        env_halt(log->env, "the log could not be written or synced: nothing more is answered");
+        env_halt(log->env,
+                 "the log could not be written or synced: nothing more is answered (%s)",
+                 status_text(job->status));
         return;
     }
     if (log->is_rotating) {
         finish_rotation(log);
     }
+    if (log->writing_has_start) {
+        log_segments_newest(&log->segments)->has_start = true;
+    }
     log->offset += log->writing.size;
     log->synced = (struct log_position){.segment = log->segment.id, .offset = log->offset};
     count_batch(log);
-    if (log->offset > log->options.segment_bytes / 2 && log->closed == NULL) {
-        start_prepare(log);
+    if (log->offset > log->segment.size / 2 && log->closed == NULL) {
+        log_files_prepare(log);
     }
     if (log->writing_header.count > 0) {
-        log->durable(log->owner, log->writing_header.number);
+        log->events->durable(log->owner, log->writing_header.number);
     }
-    if (!go_on_closing(log) && !log->last_is_mark) {
+    if (!log_go_on_closing(log) && !log->last_is_mark) {
         env_timer_start(log->env, &log->mark_timer, MARK_IDLE_MS);
-    }
-}
-
-static void prepare_done(struct env_work *w)
-{
-    struct log_job *job = container_of(w, struct log_job, work);
-    struct log *log = job->log;
-    job->is_running = false;
-    if (job->status != STATUS_OK) {
-        env_halt(log->env, "the next segment of the log could not be created");
-        return;
-    }
-    if (!go_on_closing(log)) {
-        log_flush(log);
     }
 }
 
@@ -411,11 +366,16 @@ void log_close(struct log *log, void (*closed)(void *owner))
 {
     ensure(log->closed == NULL && closed != NULL);
     log->closed = closed;
-    (void)go_on_closing(log);
+    env_timer_stop(log->env, &log->full_timer);
+    log->is_full = false; /* one more try */
+    (void)log_go_on_closing(log);
 }
 
 void log_deinit(struct log *log)
 {
     buf_deinit(&log->gathering);
     buf_deinit(&log->writing);
+    log_segments_deinit(&log->segments);
+    mem_free(log->gathering_tops);
+    log->gathering_tops = NULL;
 }

@@ -39,12 +39,19 @@ enum record_field {
     RECORD_BATCH = 32,
 };
 
+#define ENTRY_OF .needs_index = true, .is_entry = true
+
 static const struct log_kind_traits kinds[] = {
-    [LOG_KIND_ENTRY] = {.name = "entry", .may_have_payload = true, .needs_index = true},
-    [LOG_KIND_BARRIER] = {.name = "barrier", .needs_index = true},
-    [LOG_KIND_CHANGE] = {.name = "change", .may_have_payload = true, .needs_index = true},
+    [LOG_KIND_ENTRY] = {.name = "entry", ENTRY_OF, .may_have_payload = true},
+    [LOG_KIND_BARRIER] = {.name = "barrier", ENTRY_OF},
+    [LOG_KIND_CHANGE] = {.name = "change", ENTRY_OF, .may_have_payload = true},
     [LOG_KIND_STATE] = {.name = "state"},
     [LOG_KIND_COMMIT] = {.name = "commit", .needs_index = true},
+    [LOG_KIND_GROUP] = {.name = "group", .may_have_payload = true},
+    [LOG_KIND_INSTALL] = {.name = "install", .may_have_payload = true, .needs_index = true},
+    [LOG_KIND_RELOCATED_ENTRY] = {.name = "relocated_entry", ENTRY_OF, .may_have_payload = true},
+    [LOG_KIND_RELOCATED_BARRIER] = {.name = "relocated_barrier", ENTRY_OF},
+    [LOG_KIND_RELOCATED_CHANGE] = {.name = "relocated_change", ENTRY_OF, .may_have_payload = true},
 };
 
 const struct log_kind_traits *log_kind_find(uint8_t kind)

@@ -27,6 +27,12 @@ enum log_kind {
     LOG_KIND_CHANGE = 3,  /* the same: a configuration */
     LOG_KIND_STATE = 4,   /* term and vote of a group; index: the id voted for, 0 none */
     LOG_KIND_COMMIT = 5,  /* index is known to be committed; term: of the entry there */
+    LOG_KIND_GROUP = 6,   /* term, vote (index), and a payload: a group when a segment began */
+    LOG_KIND_INSTALL = 7, /* the group's log is void, its state a snapshot at (term, index) */
+    /* Copied from a segment that goes; they never truncate (LOG-12). */
+    LOG_KIND_RELOCATED_ENTRY = 8,
+    LOG_KIND_RELOCATED_BARRIER = 9,
+    LOG_KIND_RELOCATED_CHANGE = 10,
 };
 
 enum log_batch_flags {
@@ -74,6 +80,7 @@ struct log_kind_traits {
     const char *name;
     bool may_have_payload;
     bool needs_index; /* index > 0 */
+    bool is_entry;    /* index is that of an entry of the group's log */
 };
 
 /* NULL: unknown, written by a newer version. */

@@ -24,6 +24,7 @@ struct recovery {
     log_replay_fn replay;
     void *replay_ctx;
     struct error *error;
+    struct log_segments *segments;
     uint64_t *ids;
     size_t id_count;
     uint64_t batch_expected;
@@ -55,8 +56,7 @@ static enum status damaged(struct recovery *r, uint64_t id, uint64_t offset, con
     return error_set(r->error,
                      STATUS_CORRUPT,
                      "segment %016" PRIx64 " at byte %" PRIu64 ": %s. The log is damaged; this "
-                     "copy of the data must not be used (restore a backup, or "
-                     "rebuild this replica from its peers)",
+                     "copy of the data must not be used",
                      id,
                      offset,
                      what);
@@ -105,9 +105,6 @@ static enum status list_segments(struct recovery *r)
     }
     if (r->cannot_remove != 0) {
         return io_failed(r, r->cannot_remove, "removal of its unfinished file");
-    }
-    if (r->id_count > 0 && r->ids[0] != 1) {
-        return damaged(r, 1, 0, "the segment is missing"); /* none is ever freed yet */
     }
     for (size_t i = 1; i < r->id_count; i++) {
         ensure(r->ids[i] > r->ids[i - 1]); /* the list comes in byte order */
@@ -171,7 +168,10 @@ static enum status check_header(struct recovery *r, uint64_t id, struct segment 
         return damaged(r, id, seg->size, "the end of the file is missing");
     }
     if (memcmp(seg->header.node_id, r->node_id, LOG_NODE_ID_BYTES) != 0) {
-        return damaged(r, id, 0, "the segment belongs to another node");
+        return damaged(r,
+                       id,
+                       0,
+                       "the segment belongs to another node, or to an earlier life of it");
     }
     seg->place = (struct log_place){.segment = id, .salt = seg->header.salt};
     return STATUS_OK;
@@ -221,46 +221,96 @@ static enum status check_record(struct recovery *r,
     return s == STATUS_OK ? STATUS_OK : damaged(r, id, offset, "a record contradicts its kind");
 }
 
-static enum status replay_batch(struct recovery *r, const struct segment *seg, uint32_t count)
+typedef enum status (*visit_fn)(struct recovery *r,
+                                const struct segment *seg,
+                                uint64_t offset,
+                                const struct log_record *record,
+                                struct bytes payload);
+
+/* Checks one record and counts it in; nobody hears of it yet. */
+static enum status note_record(struct recovery *r,
+                               const struct segment *seg,
+                               uint64_t offset,
+                               const struct log_record *record,
+                               struct bytes payload)
 {
-    uint64_t at = seg->end + LOG_BATCH_HEADER_BYTES;
-    for (uint32_t i = 0; i < count; i++) {
+    enum status s = check_record(r, seg->header.id, offset, record, payload);
+    if (s == STATUS_OK) {
+        struct log_segment *about = log_segments_newest(r->segments);
+        log_tops_note(about->tops, r->segments->group_count, record);
+        about->has_start = about->has_start || record->kind == LOG_KIND_GROUP;
+    }
+    return s;
+}
+
+static enum status deliver_record(struct recovery *r,
+                                  const struct segment *seg,
+                                  uint64_t offset,
+                                  const struct log_record *record,
+                                  struct bytes payload)
+{
+    (void)seg;
+    (void)offset;
+    return r->replay(r->replay_ctx, record, payload, r->error);
+}
+
+/* Each record of the batch at *at, which is whole; *at moves behind the batch. */
+static enum status each_record(struct recovery *r,
+                               const struct segment *seg,
+                               uint64_t *at,
+                               visit_fn visit)
+{
+    struct log_batch_header h;
+    bool is_batch = log_batch_decode(seg->bytes, seg->size, *at, &seg->place, &h);
+    ensure(is_batch);
+    *at += LOG_BATCH_HEADER_BYTES;
+    for (uint32_t i = 0; i < h.count; i++) {
         uint64_t number = 0;
         struct log_record record;
         struct bytes payload;
         bool is_valid =
-            log_record_decode(seg->bytes, seg->size, at, &seg->place, &number, &record, &payload);
+            log_record_decode(seg->bytes, seg->size, *at, &seg->place, &number, &record, &payload);
         ensure(is_valid); /* batch_is_whole said so */
-        enum status s = check_record(r, seg->header.id, at, &record, payload);
-        if (s == STATUS_OK) {
-            s = r->replay(r->replay_ctx, &record, payload, r->error);
-        }
+        enum status s = visit(r, seg, *at, &record, payload);
         if (s != STATUS_OK) {
             return s;
         }
-        at += log_record_size(payload.size);
+        *at += log_record_size(payload.size);
     }
     return STATUS_OK;
 }
 
-static enum status replay_segment(struct recovery *r, struct segment *seg)
+/* Finds the end of what is whole. */
+static enum status scan_segment(struct recovery *r, struct segment *seg)
 {
     if (seg->header.batch_first != r->batch_expected) {
         return damaged(r, seg->header.id, 0, "batches before this segment are missing");
     }
-    seg->end = LOG_SEGMENT_HEADER_BYTES;
+    struct log_segment *about = log_segments_add(r->segments, &seg->header, seg->size);
     struct log_batch_header h;
     while (!seg->is_sealed && batch_is_whole(seg, seg->end, r->batch_expected, &h)) {
-        enum status s = replay_batch(r, seg, h.count);
+        seg->last = seg->end;
+        enum status s = each_record(r, seg, &seg->end, note_record);
         if (s != STATUS_OK) {
             return s;
         }
-        seg->last = seg->end;
-        seg->end += LOG_BATCH_HEADER_BYTES + (uint64_t)h.size;
         seg->is_sealed = (h.flags & LOG_BATCH_SEAL) != 0;
-        r->batch_expected++;
+        about->batch_last = r->batch_expected++;
     }
     return STATUS_OK;
+}
+
+/*
+ * Only now, settled: whoever hears of a record may act on it, and no crash from here on can take it
+ * away (LOG-8).
+ */
+static enum status deliver_segment(struct recovery *r, const struct segment *seg)
+{
+    enum status s = STATUS_OK;
+    for (uint64_t at = LOG_SEGMENT_HEADER_BYTES; at < seg->end && s == STATUS_OK;) {
+        s = each_record(r, seg, &at, deliver_record);
+    }
+    return s;
 }
 
 /* ---- the cut rule ---------------------------------------------------------------------------- */
@@ -417,7 +467,7 @@ static enum status settle_inner(struct recovery *r,
     reached("log: missing seal written again");
     enum status s = clean_tail(r, seg, true);
     if (s == STATUS_OK) {
-        r->batch_expected++;
+        log_segments_newest(r->segments)->batch_last = r->batch_expected++;
     }
     return s;
 }
@@ -451,22 +501,29 @@ static enum status recover_segments(struct recovery *r, struct log_tail *out_tai
     if (s != STATUS_OK) {
         return s;
     }
-    for (size_t i = 0; s == STATUS_OK; i++) {
-        s = replay_segment(r, &seg);
-        if (s != STATUS_OK) {
-            break;
-        }
-        if (i + 1 == r->id_count) {
-            s = settle_last(r, &seg, out_tail);
-            break;
-        }
+    for (size_t i = 0; i + 1 < r->id_count && s == STATUS_OK; i++) {
+        s = scan_segment(r, &seg);
         struct segment next;
-        s = load(r, i + 1, &next);
+        if (s == STATUS_OK) {
+            s = load(r, i + 1, &next);
+        }
         if (s == STATUS_OK) {
             s = settle_inner(r, &seg, &next);
+            if (s == STATUS_OK) {
+                s = deliver_segment(r, &seg);
+            }
             mem_free(seg.bytes);
             seg = next;
         }
+    }
+    if (s == STATUS_OK) {
+        s = scan_segment(r, &seg);
+    }
+    if (s == STATUS_OK) {
+        s = settle_last(r, &seg, out_tail);
+    }
+    if (s == STATUS_OK) {
+        s = deliver_segment(r, &seg);
     }
     mem_free(seg.bytes);
     return s;
@@ -478,6 +535,7 @@ enum status log_recover(struct env *env,
                         log_replay_fn replay,
                         void *replay_ctx,
                         struct log_tail *out_tail,
+                        struct log_segments *segments,
                         struct error *error)
 {
     struct recovery r = {
@@ -487,6 +545,7 @@ enum status log_recover(struct env *env,
         .replay = replay,
         .replay_ctx = replay_ctx,
         .error = error,
+        .segments = segments,
     };
     struct log_tail tail = {.is_empty = true};
     enum status s = list_segments(&r);

@@ -7,9 +7,12 @@
 
 #include "base/status.h"
 #include "env/env.h"
-#include "log/log_format.h"
+#include "log/log_segments.h"
 
-/* Called for every record in log order; payload is borrowed for the call. Not OK stops recovery. */
+/*
+ * Called for every record in log order, each durable by then; payload is borrowed for the call. Not
+ * OK stops recovery.
+ */
 typedef enum status (*log_replay_fn)(void *ctx,
                                      const struct log_record *record,
                                      struct bytes payload,
@@ -27,7 +30,8 @@ struct log_tail {
 /*
  * Replays the log in dir. On STATUS_OK all of it is synced and its newest batch written once more
  * (LOG-8), the tail is clean (LOG-9) and unfinished files are removed. STATUS_CORRUPT: damage; the
- * error names the file and what to do.
+ * error names the file and what to do. The log begins with any segment: older ones were released.
+ * Adds what there is to segments, which is empty; failed: some of it.
  */
 MUST_CHECK enum status log_recover(struct env *env,
                                    const char *dir,
@@ -35,6 +39,7 @@ MUST_CHECK enum status log_recover(struct env *env,
                                    log_replay_fn replay,
                                    void *replay_ctx,
                                    struct log_tail *out_tail,
+                                   struct log_segments *segments,
                                    struct error *error);
 
 #define LOG_PATH_BYTES 512u

@@ -23,6 +23,7 @@
 #include "config/options.h"
 #include "main/ask.h"
 #include "main/exit.h"
+#include "main/memory.h"
 #include "main/show.h"
 
 #define HOST "127.0.0.1"
@@ -39,6 +40,7 @@
 #define KILL_LIMIT_MS 5000u
 #define STOP_POLL_MS 100u
 #define LAST_LINE_BYTES 1024
+#define CLUSTER_AT 10 /* --cluster in a node's arguments */
 
 struct local_node {
     uint32_t number;
@@ -54,6 +56,7 @@ struct local {
     struct local_node nodes[OPTIONS_FOUNDERS_MAX];
     char cluster[OPTIONS_FOUNDERS_MAX * (sizeof HOST + sizeof ":65535")];
     char groups[16];
+    char cache_memory[32];
     sigset_t signals;        /* those that are waited for */
     sigset_t signals_before; /* the mask we were started with: nodes get it back */
     struct buf reply;
@@ -88,13 +91,15 @@ static _Noreturn void become_node(const struct local *l, const struct local_node
                           n->client,
                           "--groups",
                           l->groups,
+                          "--cache-memory",
+                          l->cache_memory,
                           "--cluster",
                           l->cluster,
                           "--peer",
                           n->peer,
                           NULL};
     if (l->options.nodes == 1) {
-        args[8] = NULL; /* a cluster of one has no peers */
+        args[CLUSTER_AT] = NULL; /* a cluster of one has no peers */
     }
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int log = open(n->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, LOG_MODE);
@@ -135,6 +140,10 @@ static bool lay_out(struct local *l)
     char *cluster = l->cluster;
     size_t room = sizeof l->cluster;
     (void)snprintf(l->groups, sizeof l->groups, "%" PRIu32, l->options.groups);
+    (void)snprintf(l->cache_memory,
+                   sizeof l->cache_memory,
+                   "%" PRIu64,
+                   memory_of_cache(l->options.nodes));
     for (uint32_t i = 0; i < l->options.nodes; i++) {
         struct local_node *n = &l->nodes[i];
         uint32_t port = l->options.port + i;

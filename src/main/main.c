@@ -1,18 +1,18 @@
 /* The program: the verbs, and for `server` the real env and one node. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "adapters/uv/uv_env.h"
 #include "base/mem.h"
 #include "config/options.h"
 #include "main/exit.h"
 #include "main/local.h"
+#include "main/memory.h"
 #include "main/query.h"
+#include "main/rebuild.h"
 #include "node/node.h"
 #include "node/version.h"
-
-#define DEFAULT_MEMORY_SHARE 8u /* buffer memory is one part in this many of the machine's */
+#include "store/engine.h"
 
 struct program {
     struct uv_env *env;
@@ -36,6 +36,7 @@ static int print_help(void)
                     "Usage: dougong server --data DIR [options]\n"
                     "       dougong local --data DIR [options]\n"
                     "       dougong status | nodes | groups | locate KEY [options]\n"
+                    "       dougong rebuild --data DIR\n"
                     "       dougong --version | --help\n\n"
                     "A durable store that speaks the Redis protocol. Every acknowledged write is "
                     "on disk.\n\n"
@@ -53,6 +54,12 @@ static int print_help(void)
         "cluster is\nhealthy; which nodes there are; who leads which group; where a key "
         "is (-- KEY, if the\nkey begins with two dashes).\n");
     options_help_query(&text);
+    buf_append_text(&text,
+                    "\nrebuild: for a node that refuses to start because its log or data is "
+                    "damaged: moves both\naside, to DIR/damaged.N. Start the node again then: it "
+                    "takes its data from the others,\nof which a majority must run. For clusters "
+                    "of three nodes or more.\n");
+    options_help_rebuild(&text);
     buf_append_text(&text,
                     "\nExit status: 0 done, or stopped as asked; 1 could not start, no answer, an "
                     "error for an\nanswer, or (local) a node that ended by itself; 2 wrong "
@@ -76,20 +83,33 @@ static void on_signal(void *owner, int signal_number)
     node_stop(program->node, on_stopped, program);
 }
 
-static uint64_t default_buffer_memory(void)
+/* For comparison: nothing of it outlives the process. */
+static enum status open_mem(void *ctx,
+                            const char *data_dir,
+                            struct store_engine **out_engine,
+                            struct error *error)
 {
-    long pages = sysconf(_SC_PHYS_PAGES);
-    long page = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page / DEFAULT_MEMORY_SHARE : 0;
+    (void)ctx;
+    (void)data_dir;
+    (void)error;
+    *out_engine = store_engine_mem_create(NULL);
+    return STATUS_OK;
 }
 
 static int run(const struct options *options)
 {
+    bool is_mem = strcmp(options->store, OPTIONS_STORE_MEM) == 0;
     struct node_options node_options = {
         .data_dir = options->data,
         .listen = options->listen,
-        .buffer_memory =
-            options->buffer_memory > 0 ? options->buffer_memory : default_buffer_memory(),
+        .buffer_memory = options->buffer_memory > 0 ? options->buffer_memory : memory_of_buffers(),
+        .cache_memory = options->cache_memory > 0 ? options->cache_memory : memory_of_cache(1),
+        .log_segment_bytes = options->log_segment_bytes,
+        .log_segments = options->log_segments,
+        .snapshot_rate = options->snapshot_rate,
+        .disk_reserve = options->disk_reserve,
+        .open_engine = is_mem ? open_mem : NULL,
+        .is_store_volatile = is_mem,
         .cluster = options->cluster,
         .peer_listen = options->cluster != NULL ? options->peer_listen : NULL,
         .groups = options->groups,
@@ -114,6 +134,7 @@ static int run(const struct options *options)
 
 static int serve(int arg_count, char **args)
 {
+    memory_set_heap();
     struct options options;
     struct error error;
     if (options_parse(arg_count, args, &options, &error) != STATUS_OK) {
@@ -143,6 +164,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "server") == 0) {
         return serve(arg_count, args);
+    }
+    if (strcmp(verb, "rebuild") == 0) {
+        return rebuild_run(arg_count, args);
     }
     if (strcmp(verb, "local") == 0) {
         return local_run(arg_count, args);

@@ -54,11 +54,11 @@ static bool from_hex(const char *text, uint8_t out_id[IDENTITY_ID_BYTES])
     return true;
 }
 
-static void print(const struct identity *identity, struct buf *out)
+static void print(const struct identity *identity, unsigned format, struct buf *out)
 {
     char id[HEX_BYTES];
     to_hex(identity->node, id);
-    buf_printf(out, "dougong %u\nnode %s\n", IDENTITY_FORMAT, id);
+    buf_printf(out, "dougong %u\nnode %s\n", format, id);
     const char *list = identity->founders[0] != '\0' ? identity->founders : NO_LIST;
     to_hex(identity->cluster, id);
     buf_printf(out,
@@ -73,10 +73,11 @@ static void print(const struct identity *identity, struct buf *out)
         to_hex(identity->members[i], id);
         buf_printf(out, "member %s\n", id);
     }
-    buf_printf(out,
-               "incarnation %" PRIu32 "\nlog %u\n",
-               identity->incarnation,
-               identity->has_log ? 1u : 0u);
+    buf_printf(out, "incarnation %" PRIu32 "\n", identity->incarnation);
+    if (format > IDENTITY_FORMAT_WITHOUT_LIFE) {
+        buf_printf(out, "life %" PRIu32 "\n", identity->life);
+    }
+    buf_printf(out, "log %u\n", identity->has_log ? 1u : 0u);
     buf_printf(out, "checksum %08" PRIx32 "\n", crc32c(0, out->data, out->size));
 }
 
@@ -84,17 +85,17 @@ static enum status damaged(const char *path, struct error *error)
 {
     return error_set(error,
                      STATUS_CORRUPT,
-                     "%s is damaged; this copy of the data must not be used (restore a backup, or "
-                     "rebuild this replica from its peers)",
+                     "%s is damaged; this copy of the data must not be used (restore a backup; "
+                     "`dougong rebuild` needs this file whole)",
                      path);
 }
 
 /* What was read has to be what would be written, to the byte: that covers checksum and numbers. */
-static bool is_exact(const struct identity *identity, const char *text)
+static bool is_exact(const struct identity *identity, unsigned format, const char *text)
 {
     struct buf exact;
     buf_init(&exact, FILE_BYTES_MAX);
-    print(identity, &exact);
+    print(identity, format, &exact);
     bool is_same = bytes_equal_text(buf_bytes(&exact), text);
     buf_deinit(&exact);
     return is_same;
@@ -126,7 +127,27 @@ static bool parse_head(const char *text, struct identity *out, int *out_size)
            from_hex(cluster, out->cluster);
 }
 
-static bool parse_rest(const char *text, struct identity *out)
+/* The lines behind the members. */
+static bool parse_tail(const char *text, unsigned format, struct identity *out)
+{
+    unsigned has_log = 0;
+    int fields = 0;
+    if (format == IDENTITY_FORMAT_WITHOUT_LIFE) {
+        /* NOLINTNEXTLINE(cert-err34-c): is_exact finds a number that did not convert */
+        fields = sscanf(text, "incarnation %" SCNu32 "\nlog %u\n", &out->incarnation, &has_log) + 1;
+    } else {
+        /* NOLINTNEXTLINE(cert-err34-c): is_exact finds a number that did not convert */
+        fields = sscanf(text,
+                        "incarnation %" SCNu32 "\nlife %" SCNu32 "\nlog %u\n",
+                        &out->incarnation,
+                        &out->life,
+                        &has_log);
+    }
+    out->has_log = has_log == 1;
+    return fields == 3;
+}
+
+static bool parse_rest(const char *text, unsigned format, struct identity *out)
 {
     uint32_t count = identity_founder_count(out);
     if (count > IDENTITY_FOUNDERS_MAX) {
@@ -141,11 +162,7 @@ static bool parse_rest(const char *text, struct identity *out)
         }
         text += size;
     }
-    unsigned has_log = 0;
-    /* NOLINTNEXTLINE(cert-err34-c): is_exact finds a number that did not convert */
-    int fields = sscanf(text, "incarnation %" SCNu32 "\nlog %u\n", &out->incarnation, &has_log);
-    out->has_log = has_log == 1;
-    return fields == 2;
+    return parse_tail(text, format, out);
 }
 
 /* What nobody writes, with however good a checksum. */
@@ -172,7 +189,8 @@ static enum status parse(const char *text,
 {
     unsigned format = 0;
     /* NOLINTNEXTLINE(cert-err34-c): is_exact finds a number that did not convert */
-    if (sscanf(text, "dougong %u\n", &format) == 1 && format != IDENTITY_FORMAT) {
+    if (sscanf(text, "dougong %u\n", &format) == 1 && format != IDENTITY_FORMAT &&
+        format != IDENTITY_FORMAT_WITHOUT_LIFE) {
         return error_set(error,
                          STATUS_UNSUPPORTED,
                          format < IDENTITY_FORMAT
@@ -184,8 +202,9 @@ static enum status parse(const char *text,
     }
     struct identity identity = {0};
     int head_size = 0;
-    if (!parse_head(text, &identity, &head_size) || !parse_rest(text + head_size, &identity) ||
-        !is_exact(&identity, text) || !is_consistent(&identity)) {
+    if (!parse_head(text, &identity, &head_size) ||
+        !parse_rest(text + head_size, format, &identity) || !is_exact(&identity, format, text) ||
+        !is_consistent(&identity)) {
         return damaged(path, error);
     }
     *out = identity;
@@ -253,7 +272,7 @@ enum status identity_store(struct env *env,
     struct buf text;
     buf_init(&text, FILE_BYTES_MAX);
     ensure(is_consistent(identity));
-    print(identity, &text);
+    print(identity, IDENTITY_FORMAT, &text);
     enum status s = replace(env, dir, buf_bytes(&text));
     buf_deinit(&text);
     if (s != STATUS_OK) {

@@ -9,7 +9,9 @@
 #include "env/env.h"
 
 #define IDENTITY_ID_BYTES 16u
-#define IDENTITY_FORMAT 2u
+#define IDENTITY_FORMAT 3u
+/* The one before, without a life: it is read, and replaced at the next store. */
+#define IDENTITY_FORMAT_WITHOUT_LIFE 2u
 #define IDENTITY_FOUNDERS_MAX 16u
 #define IDENTITY_ADDRESS_BYTES_MAX 255u
 /* Addresses with the commas between them. */
@@ -25,6 +27,7 @@ struct identity {
     /* [number - 1] node id of each founder, ours too; zeros: not heard yet, or no such founder. */
     uint8_t members[IDENTITY_FOUNDERS_MAX][IDENTITY_ID_BYTES];
     uint32_t incarnation; /* starts so far; never repeats (DUP-1, TXN-11) */
+    uint32_t life;        /* how often log and state were given up: in its replicas' ids (MOVE-1) */
     bool has_log;         /* a log was created: an empty log directory is damage */
 };
 

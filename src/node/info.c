@@ -35,18 +35,63 @@ static void write_memory(struct node *node, struct buf *out)
 {
     uint64_t held = server_memory(&node->server);
     buf_printf(out, "buffer_memory:%" PRIu64 "\r\n", held);
+    buf_printf(out, "store_memory:%" PRIu64 "\r\n", store_memory(&node->store));
+    buf_printf(out, "entries_memory:%" PRIu64 "\r\n", node_entries_bytes(node));
+    buf_printf(out, "cache_memory_max:%" PRIu64 "\r\n", node->options.cache_memory);
     buf_printf(out, "buffer_memory_max:%" PRIu64 "\r\n", node->server.options.buffer_memory);
     buf_printf(out, "maxmemory_policy:noeviction\r\n");
+}
+
+static void write_log(struct node *node, struct buf *out)
+{
+    buf_printf(out, "log_segments:%" PRIu64 "\r\n", node->log.stats.segments);
+    buf_printf(out, "log_segments_released:%" PRIu64 "\r\n", node->log.stats.released);
+    buf_printf(out, "log_disk_bytes:%" PRIu64 "\r\n", log_disk_bytes(&node->log));
+    buf_printf(out, "log_records:%" PRIu64 "\r\n", node->log.stats.records);
+    buf_printf(out, "log_marks:%" PRIu64 "\r\n", node->log.stats.marks);
+    buf_printf(out, "log_cut_bytes:%" PRIu64 "\r\n", node->log.stats.cut_bytes);
+}
+
+static void write_store(struct node *node, struct buf *out)
+{
+    const struct store_stats *stats = &node->store.stats;
+    buf_printf(out, "store_disk_bytes:%" PRIu64 "\r\n", store_disk_bytes(&node->store));
+    buf_printf(out, "store_folds:%" PRIu64 "\r\n", stats->folds);
+    buf_printf(out, "store_folded_rows:%" PRIu64 "\r\n", stats->folded_rows);
+    buf_printf(out, "store_syncs:%" PRIu64 "\r\n", stats->syncs);
+    buf_printf(out, "store_fetches:%" PRIu64 "\r\n", stats->fetches);
+    buf_printf(out, "store_cache_bytes:%" PRIu64 "\r\n", node->store.cache.bytes);
+    buf_printf(out, "store_cache_hits:%" PRIu64 "\r\n", stats->cache_hits);
+    buf_printf(out, "store_cache_misses:%" PRIu64 "\r\n", stats->cache_misses);
+}
+
+static void write_disk(struct node *node, struct buf *out)
+{
+    buf_printf(out, "disk_full:%d\r\n", node_is_out_of_space(node) ? 1 : 0);
+    buf_printf(out, "disk_free_bytes:%" PRIu64 "\r\n", node->disk.free);
+    buf_printf(out, "disk_total_bytes:%" PRIu64 "\r\n", node->disk.total);
+    buf_printf(out, "disk_reserve_bytes:%" PRIu64 "\r\n", node->disk.reserve);
+}
+
+static void write_snapshots(struct node *node, struct buf *out)
+{
+    struct node_disk_stats stats;
+    node_disk_stats(node, &stats);
+    buf_printf(out, "snapshots_sent:%" PRIu64 "\r\n", stats.snapshots_sent);
+    buf_printf(out, "snapshots_taken:%" PRIu64 "\r\n", stats.snapshots_taken);
+    buf_printf(out, "snapshots_failed:%" PRIu64 "\r\n", stats.snapshots_failed);
+    buf_printf(out, "snapshots_sending:%" PRIu32 "\r\n", stats.snapshots_sending);
+    buf_printf(out, "snapshots_taking:%" PRIu32 "\r\n", stats.snapshots_taking);
 }
 
 static void write_persistence(struct node *node, struct buf *out)
 {
     buf_printf(out, "loading:0\r\n");
-    buf_printf(out, "log_segments:%" PRIu64 "\r\n", node->log.stats.segments);
-    buf_printf(out, "log_records:%" PRIu64 "\r\n", node->log.stats.records);
-    buf_printf(out, "log_marks:%" PRIu64 "\r\n", node->log.stats.marks);
-    buf_printf(out, "log_cut_bytes:%" PRIu64 "\r\n", node->log.stats.cut_bytes);
     buf_printf(out, "ready_ms:%" PRIu64 "\r\n", node->ready_us / 1000);
+    write_log(node, out);
+    write_store(node, out);
+    write_disk(node, out);
+    write_snapshots(node, out);
 }
 
 static void write_counter(void *ctx, const char *name, uint64_t value)
@@ -94,22 +139,29 @@ static void write_stages(struct node *node, struct buf *out)
 static void write_replication(struct node *node, struct buf *out)
 {
     uint64_t applied = 0;
-    uint64_t leads = 0;
+    unsigned leads = 0;
+    unsigned here = 0;
+    unsigned votes = 0;
     for (uint32_t g = 0; g < node_group_count(node); g++) {
         struct node_group group;
         node_group(node, g, &group);
         applied += group.applied_index;
         leads += group.is_leader ? 1 : 0;
+        here += group.is_here ? 1 : 0;
+        votes += group.is_settled ? 1 : 0;
     }
     buf_printf(out, "role:master\r\nconnected_slaves:0\r\n"); /* every node takes writes */
     buf_printf(out, "master_repl_offset:%" PRIu64 "\r\n", applied);
-    buf_printf(out, "groups_led:%" PRIu64 "\r\n", leads);
+    buf_printf(out, "groups_led:%u\r\n", leads);
+    buf_printf(out, "groups_here:%u\r\n", here);
+    buf_printf(out, "groups_voting:%u\r\n", votes); /* fewer than here: a replica catches up */
 }
 
 static void write_cluster(struct node *node, struct buf *out)
 {
     buf_printf(out, "cluster_enabled:0\r\n"); /* no client has to know where keys are */
     buf_printf(out, "node:%" PRIu32 "\r\n", node->identity.number);
+    buf_printf(out, "life:%" PRIu32 "\r\n", node->identity.life);
     buf_printf(out, "nodes:%" PRIu32 "\r\n", node->node_count);
     buf_printf(out, "groups:%" PRIu32 "\r\n", node->identity.groups);
     buf_printf(out, "formed:%d\r\n", founding_is_formed(&node->founding) ? 1 : 0);

@@ -15,7 +15,8 @@ static void move(struct node *node, enum node_state to)
     static const bool allowed[NODE_STATE_STOPPED + 1][NODE_STATE_STOPPED + 1] = {
         [NODE_STATE_CREATED] = {[NODE_STATE_RUNNING] = true},
         [NODE_STATE_RUNNING] = {[NODE_STATE_DRAINING] = true},
-        [NODE_STATE_DRAINING] = {[NODE_STATE_CLOSING] = true},
+        [NODE_STATE_DRAINING] = {[NODE_STATE_SYNCING] = true, [NODE_STATE_CLOSING] = true},
+        [NODE_STATE_SYNCING] = {[NODE_STATE_CLOSING] = true},
         [NODE_STATE_CLOSING] = {[NODE_STATE_STOPPED] = true},
     };
     ensure(allowed[node->state][to]);
@@ -39,15 +40,39 @@ static void close_all(struct node *node)
     move(node, NODE_STATE_CLOSING);
     env_timer_stop(node->env, &node->founding_timer);
     env_timer_stop(node->env, &node->announcement.timer);
+    node_talk_stop(node);
+    node_disk_stop(node);
     for (uint32_t g = 0; g < node_groups(node); g++) {
         if (node->groups[g].replica != NULL) {
             replica_stop(node->groups[g].replica);
         }
     }
+    if (node->snapshots != NULL) {
+        snapshots_stop(node->snapshots);
+    }
     router_stop(node->router);
     server_close_all(&node->server);
     peers_close(node->peers, on_peers_closed, node);
     log_close(&node->log, on_log_closed);
+}
+
+/* Once, unless it is of no use, or there is no room for it: the log has everything, too. */
+static void begin_last_sync(struct node *node)
+{
+    move(node, NODE_STATE_SYNCING);
+    bool is_useful = node_store_lasts(node) && node->has_started_groups;
+    if (!is_useful || node_is_out_of_space(node)) {
+        close_all(node);
+        return;
+    }
+    store_sync_soon(&node->store);
+    store_flush(&node->store);
+}
+
+static bool is_disk_at_rest(const struct node *node)
+{
+    return !store_is_busy(&node->store) && !node_disk_is_busy(node) &&
+           (node->snapshots == NULL || !snapshots_is_busy(node->snapshots));
 }
 
 /*
@@ -56,12 +81,14 @@ static void close_all(struct node *node)
  */
 static void go_on_stopping(struct node *node)
 {
-    if (node->state == NODE_STATE_DRAINING && !store_is_busy(&node->store) &&
-        server_is_stopped(&node->server)) {
+    if (node->state == NODE_STATE_DRAINING && server_is_stopped(&node->server)) {
+        begin_last_sync(node);
+    }
+    if (node->state == NODE_STATE_SYNCING && (node->is_synced || node_is_out_of_space(node))) {
         close_all(node);
     }
     if (node->state == NODE_STATE_CLOSING && node->is_log_closed && node->is_peers_closed &&
-        server_is_closed(&node->server)) {
+        server_is_closed(&node->server) && is_disk_at_rest(node)) {
         move(node, NODE_STATE_STOPPED);
         node->stopped(node->stopped_owner);
     }
@@ -90,6 +117,9 @@ static void flush_shards(struct node *node)
         reached("node: entries wait for the log");
         return; /* its next batch brings the next turn */
     }
+    if (node->is_behind) {
+        return; /* so does the end of a fold or sync */
+    }
     for (uint32_t g = 0; g < node_groups(node); g++) {
         if (node->groups[g].shard != NULL) {
             shard_flush(node->groups[g].shard);
@@ -103,13 +133,17 @@ static void turn(void *owner)
     struct node *node = owner;
     server_resume(&node->server);
     router_flush(node->router);
+    node_disk_before_flush(node);
     flush_shards(node);
     rounds_flush(node->rounds);
     if (node->env->is_halted) {
         return;
     }
     log_flush(&node->log);
-    store_flush(&node->store);
+    node_disk_flush(node);
+    if (node->has_started_groups && node->state != NODE_STATE_CLOSING) {
+        store_flush(&node->store);
+    }
     router_flush_replies(node->router);
     peers_flush(node->peers);
     server_set_memory_below(&node->server, memory_below_router(node));
@@ -129,6 +163,7 @@ static void start_groups(struct node *node)
         env_halt(node->env, "%s", error.text);
         return;
     }
+    node_talk_start(node);
     if (node->state == NODE_STATE_RUNNING) {
         node_announce(node);
     }
@@ -209,11 +244,10 @@ struct node *node_create(struct env *env, const struct node_options *options)
     if (node->options.election_timeout_ms == 0) {
         node->options.election_timeout_ms = NODE_ELECTION_TIMEOUT_MS_DEFAULT;
     }
-    struct store_options store_options = {
-        .fold_rows =
-            options->store_fold_rows > 0 ? options->store_fold_rows : STORE_FOLD_ROWS_DEFAULT,
-    };
-    store_init(&node->store, env, &store_options, store_engine_mem_create());
+    if (node->options.cache_memory == 0) {
+        node->options.cache_memory = NODE_CACHE_MEMORY_DEFAULT;
+    }
+    node_talk_init(node);
     node->founding_timer.cb = founding_due;
     node_announce_init(node);
     return node;
@@ -246,6 +280,14 @@ static void create_members(struct node *node)
     founding_init(&node->founding, &node->identity, &founding_callbacks, node);
     node->peers = peers_create(node->env, &options, node_peer_events(), node);
     node->rounds = rounds_create(node->env, node->peers);
+    if (node_store_lasts(node)) {
+        struct snapshots_options snapshots_options = {
+            .rate = node->options.snapshot_rate,
+            .chunk_bytes = node->options.snapshot_chunk_bytes,
+        };
+        node->snapshots =
+            snapshots_create(node->env, &node->store, node->peers, &snapshots_options);
+    }
     node_create_groups(node);
 }
 
@@ -287,6 +329,9 @@ static enum status begin_incarnation(struct node *node, struct error *error)
 static enum status open_all(struct node *node, struct error *error)
 {
     enum status s = node_open_dir(node, error);
+    if (s == STATUS_OK) {
+        s = node_open_store(node, error);
+    }
     if (s != STATUS_OK) {
         return s;
     }
@@ -315,6 +360,7 @@ enum status node_start(struct node *node, struct error *error)
     node->env->turn = turn;
     node->env->turn_owner = node;
     move(node, NODE_STATE_RUNNING);
+    node_disk_start(node);
     if (founding_is_formed(&node->founding)) {
         start_groups(node);
     } else {
@@ -358,10 +404,13 @@ void node_destroy(struct node *node)
         server_deinit(&node->server);
     }
     rounds_destroy(node->rounds);
+    snapshots_destroy(node->snapshots); /* what it holds of the store goes first */
     peers_destroy(node->peers);
     node_announce_deinit(node);
     message_entries_deinit(&node->entries);
-    store_deinit(&node->store);
+    if (node->is_store_open) {
+        store_deinit(&node->store);
+    }
     log_deinit(&node->log);
     mem_free(node->address_text);
     mem_free(node);

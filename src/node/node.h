@@ -12,13 +12,36 @@
 #include "env/env.h"
 
 struct node;
+struct store_engine;
 
 struct node_options {
     const char *data_dir;       /* created if missing (not its parents) */
     const char *listen;         /* "host:port" for clients */
     uint64_t log_segment_bytes; /* 0: the default */
+    uint32_t log_segments;      /* more than these make the state durable, then go; 0: default */
     uint64_t store_fold_rows;   /* rows gathered before the store takes them; 0: the default */
+    uint64_t store_fold_bytes;  /* or bytes; 0: the default */
+    uint64_t cache_memory;      /* for rows and blocks of the store; 0: the default */
     uint64_t buffer_memory;     /* for input, replies and proposals; 0: the default */
+    uint64_t trailing_bytes;    /* of a group's entries, kept for slow followers; 0: the default */
+    uint64_t payload_bytes;     /* of those, kept at all; 0: by buffer_memory and groups */
+    uint64_t snapshot_rate;     /* bytes a second; 0: the default */
+    uint64_t snapshot_chunk_bytes; /* 0: the default */
+    uint64_t disk_reserve;         /* writes are refused when less is free; 0: the default */
+    /*
+     * Opens the engine of the store; NULL: RocksDB in DIR/store. Called once by node_start, after
+     * DIR is locked.
+     */
+    enum status (*open_engine)(void *ctx,
+                               const char *data_dir,
+                               struct store_engine **out_engine,
+                               struct error *error);
+    void *open_engine_ctx;
+    /*
+     * What the engine holds does not outlive the process: the state is rebuilt from the log, which
+     * is never freed; entries stay in memory, and no snapshots are sent or taken.
+     */
+    bool is_store_volatile;
     /* A static set of founders; NULL: a cluster of one, which opens no peer port. */
     const char *cluster;          /* peer addresses "h:p,h:p,…", the same list on each node */
     const char *peer_listen;      /* our own peer address, one of them */
@@ -36,6 +59,24 @@ struct node_group {
     uint64_t last_index;
     uint64_t commit_index;
     uint64_t applied_index;
+    uint64_t synced_index; /* the state up to here is durable without the log */
+    uint64_t replica_id;
+    bool is_voter;   /* this replica votes, by the configuration in force as it knows it */
+    uint32_t voters; /* in that configuration */
+    uint32_t learners;
+    /* It votes by a committed configuration, and no other replica comes or goes. */
+    bool is_settled;
+};
+
+/* What a node did with its disk since the start, for tests and tools. */
+struct node_disk_stats {
+    uint64_t segments; /* of the log, now */
+    uint64_t segments_released;
+    uint64_t snapshots_sent;
+    uint64_t snapshots_taken;
+    uint64_t snapshots_failed;
+    uint32_t snapshots_sending; /* now */
+    uint32_t snapshots_taking;
 };
 
 /* Allocates only; no env call. The options' strings are borrowed for the node's life. */
@@ -56,6 +97,23 @@ void node_stop(struct node *node, void (*stopped)(void *owner), void *owner);
 /* Groups of the cluster, with the metadata group; 0 before it is formed. */
 uint32_t node_group_count(const struct node *node);
 void node_group(const struct node *node, uint32_t group, struct node_group *out_group);
+/* Zeros before the start. */
+void node_disk_stats(const struct node *node, struct node_disk_stats *out_stats);
+/* Segments of the log there are now. */
+uint64_t node_log_segments(const struct node *node);
+/* Writes are refused for lack of disk space. */
+bool node_is_out_of_space(const struct node *node);
+/* Snapshots of groups taken from others since the start. */
+uint64_t node_snapshots_taken(const struct node *node);
+/*
+ * For a node that does not run, whose log or store is damaged: moves both aside (DIR/damaged.N) and
+ * makes what starts next another replica, which the other nodes fill (LOG-7, MOVE-1). Blocking.
+ * INVALID: a cluster of one has nobody to be filled from, and of two the other one is no majority.
+ * After an error, and after a crash, it may be called again; until it is done the node refuses to
+ * start, or is as it was.
+ */
+MUST_CHECK enum status node_rebuild(struct env *env, const char *data_dir, struct error *error);
+
 /* Of a group that is here: digest of rows, duplicates and clocks at applied_index. Slow. */
 uint64_t node_group_hash(const struct node *node, uint32_t group);
 

@@ -23,6 +23,12 @@ static bool is_connected(const struct node *node, uint32_t number)
     return number == node->identity.number || peers_is_connected(node->peers, number);
 }
 
+static bool is_disk_full(const struct node *node, uint32_t number)
+{
+    return number == node->identity.number ? node_is_out_of_space(node)
+                                           : node->facts[number - 1].is_full;
+}
+
 static void write_status(struct node *node, int resp, struct buf *reply)
 {
     char cluster_id[2 * IDENTITY_ID_BYTES + 1] = "";
@@ -46,8 +52,10 @@ static void write_status(struct node *node, int resp, struct buf *reply)
     }
     status.is_healthy = is_formed && status.groups_without_leader == 0;
     for (uint32_t n = 1; n <= node->node_count; n++) {
+        status.disks_full += is_disk_full(node, n) ? 1 : 0;
         status.is_healthy = status.is_healthy && is_connected(node, n);
     }
+    status.is_healthy = status.is_healthy && status.disks_full == 0;
     cluster_write_status(reply, resp, &status);
 }
 
@@ -75,6 +83,7 @@ static void write_nodes(struct node *node, int resp, struct buf *reply)
             .client = (const char *)client.data,
             .is_self = n == node->identity.number,
             .is_connected = is_connected(node, n),
+            .is_disk_full = is_disk_full(node, n),
         };
         count_groups(node, &row);
         cluster_write_node(reply, resp, &row);
@@ -104,6 +113,8 @@ static void write_groups(struct node *node, int resp, struct buf *reply)
             .term = facts.term,
             .applied_index = facts.applied_index,
             .commit_index = facts.commit_index,
+            .voters = facts.voters,
+            .learners = facts.learners,
         };
         if (g != CLUSTER_GROUP_METADATA) {
             row.slot_first = first_slot(groups, g);

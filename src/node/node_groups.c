@@ -37,19 +37,45 @@ static void on_leader_changed(void *owner, uint32_t group)
     }
 }
 
+/* Applied entries that a group keeps in memory: all groups a part of the buffers' memory. */
+static uint64_t payload_bytes(const struct node *node)
+{
+    if (node->options.payload_bytes > 0) {
+        return node->options.payload_bytes;
+    }
+    uint64_t share = node->options.buffer_memory / NODE_ENTRIES_PART / node->identity.groups;
+    if (node->options.buffer_memory == 0 || share > REPLICA_PAYLOAD_BYTES_DEFAULT) {
+        return REPLICA_PAYLOAD_BYTES_DEFAULT;
+    }
+    return share > NODE_ENTRIES_BYTES_MIN ? share : NODE_ENTRIES_BYTES_MIN;
+}
+
+static uint64_t trailing_bytes(const struct node *node)
+{
+    if (node->options.trailing_bytes > 0) {
+        return node->options.trailing_bytes;
+    }
+    uint64_t most = payload_bytes(node);
+    return most < REPLICA_TRAILING_BYTES_DEFAULT ? most : REPLICA_TRAILING_BYTES_DEFAULT;
+}
+
 static void create_group(struct node *node, uint16_t number, struct router_group *group)
 {
     struct shard_options shard_options = {
         .group = number,
         .leader_changed = on_leader_changed,
+        .is_out_of_space = node_is_group_out_of_space,
         .owner = node,
+        .snapshots = node->snapshots,
     };
     uint32_t election_ms = node->options.election_timeout_ms;
     struct replica_options replica_options = {
         .group = number,
-        .id = node->identity.number,
+        .id = replica_id_of(node->identity.number, node->identity.life),
         .election_timeout_ms = election_ms,
         .heartbeat_ms = election_ms / NODE_HEARTBEATS,
+        .trailing_bytes = trailing_bytes(node),
+        .payload_bytes = payload_bytes(node),
     };
     group->shard = shard_create(node->env, &node->store, &node->stats, &shard_options);
     group->replica = replica_create(node->env,
@@ -60,6 +86,9 @@ static void create_group(struct node *node, uint16_t number, struct router_group
                                     shard_replica_events(),
                                     group->shard);
     shard_attach(group->shard, group->replica);
+    if (node->snapshots != NULL) {
+        snapshots_add(node->snapshots, number, group->replica);
+    }
 }
 
 void node_create_groups(struct node *node)
@@ -84,7 +113,7 @@ void node_destroy_groups(struct node *node)
     node->groups = NULL;
 }
 
-/* The same on every founder: it becomes entry 1 of the group's log. */
+/* The same on every founder, all in their first life: it becomes entry 1 of the group's log. */
 static void founders_of(const struct router_group *group, struct engine_config *out_config)
 {
     *out_config = (struct engine_config){.index = 1, .count = group->node_count};
@@ -94,26 +123,31 @@ static void founders_of(const struct router_group *group, struct engine_config *
             out_config->members[at] = out_config->members[at - 1];
             at--;
         }
-        out_config->members[at] = (struct engine_member){.id = group->nodes[i], .is_voter = true};
+        out_config->members[at] = (struct engine_member){
+            .id = replica_id_of(group->nodes[i], 0),
+            .is_voter = true,
+        };
     }
 }
 
 enum status node_start_groups(struct node *node, struct error *error)
 {
     ensure(!node->has_started_groups);
-    node->has_started_groups = true;
     for (uint32_t g = 0; g < node_groups(node); g++) {
         struct router_group *group = &node->groups[g];
         if (group->replica != NULL) {
             struct engine_config founders;
             founders_of(group, &founders);
-            enum status s = replica_start(group->replica, &founders, error);
+            bool is_founder = node->identity.life == 0;
+            enum status s = replica_start(group->replica, is_founder ? &founders : NULL, error);
             if (s != STATUS_OK) {
-                return s;
+                return node_add_hint(node, s, error);
             }
         }
     }
-    return STATUS_OK;
+    enum status s = node_finish_store(node, error);
+    node->has_started_groups = s == STATUS_OK; /* until then it serves nobody */
+    return s;
 }
 
 uint32_t node_group_count(const struct node *node)
@@ -128,6 +162,8 @@ void node_group(const struct node *node, uint32_t number, struct node_group *out
         return;
     }
     const struct replica *r = node->groups[number].replica;
+    struct engine_config config;
+    replica_config(r, &config);
     *out_group = (struct node_group){
         .is_here = true,
         .is_leader = replica_is_leader(r),
@@ -136,7 +172,17 @@ void node_group(const struct node *node, uint32_t number, struct node_group *out
         .last_index = replica_last_index(r),
         .commit_index = replica_commit_index(r),
         .applied_index = replica_applied(r),
+        .synced_index = replica_synced_index(r),
+        .replica_id = replica_id(r),
     };
+    for (unsigned i = 0; i < config.count; i++) {
+        const struct engine_member *m = &config.members[i];
+        out_group->voters += m->is_voter ? 1 : 0;
+        out_group->learners += m->is_voter ? 0 : 1;
+        out_group->is_voter = out_group->is_voter || (m->is_voter && m->id == replica_id(r));
+    }
+    out_group->is_settled = out_group->is_voter && config.index <= out_group->commit_index &&
+                            config.count == node->groups[number].node_count;
 }
 
 uint64_t node_group_hash(const struct node *node, uint32_t number)
@@ -155,8 +201,8 @@ static enum status receive_raft(struct node *node, uint32_t from, struct bytes m
     if (s != STATUS_OK) {
         return s;
     }
-    /* Until groups move their members are known: nobody else is heard, not even with a vote. */
-    if (route.sender != from || route.group >= node_groups(node) ||
+    /* Until groups move their nodes are known: nobody else is heard, not even with a vote. */
+    if (replica_node(route.sender) != from || route.group >= node_groups(node) ||
         !holds(&node->groups[route.group], from)) {
         return STATUS_MALFORMED;
     }
@@ -164,6 +210,14 @@ static enum status receive_raft(struct node *node, uint32_t from, struct bytes m
         replica_receive(node->groups[route.group].replica, &route, &m);
     }
     return STATUS_OK;
+}
+
+static enum status receive_snapshot(struct node *node, uint32_t from, struct bytes message)
+{
+    if (node->snapshots == NULL) {
+        return STATUS_OK; /* a volatile store holds none */
+    }
+    return snapshots_received(node->snapshots, from, message);
 }
 
 static enum status receive(struct node *node, uint32_t from, struct bytes message)
@@ -188,6 +242,10 @@ static enum status receive(struct node *node, uint32_t from, struct bytes messag
     case MESSAGE_REQUESTS:
     case MESSAGE_REPLIES:
         return router_received(node->router, from, message);
+    case MESSAGE_NODE:
+        return node_hear(node, from, message);
+    case MESSAGE_SNAPSHOT:
+        return receive_snapshot(node, from, message);
     case MESSAGE_FOUNDING:
         break;
     }
@@ -198,7 +256,7 @@ static void on_received(void *owner, uint32_t from, enum peer_class class, struc
 {
     struct node *node = owner;
     (void)class;
-    if (node->state != NODE_STATE_RUNNING && node->state != NODE_STATE_DRAINING) {
+    if (node->state == NODE_STATE_CREATED || node->state >= NODE_STATE_CLOSING) {
         return;
     }
     if (receive(node, from, message) != STATUS_OK) {
@@ -225,12 +283,19 @@ static void on_connected(void *owner, const struct peer_hello *hello)
     founding_connected(&node->founding, hello->number);
     rounds_connected(node->rounds, hello->number);
     router_connected(node->router, hello->number);
+    if (node->has_started_groups) {
+        node_speak_to(node, hello->number);
+    }
 }
 
 static void on_disconnected(void *owner, uint32_t number)
 {
     struct node *node = owner;
     router_disconnected(node->router, number);
+    node_fact_disconnect(&node->facts[number - 1]);
+    if (node->snapshots != NULL) {
+        snapshots_disconnected(node->snapshots, number);
+    }
 }
 
 const struct peer_events *node_peer_events(void)

@@ -251,7 +251,6 @@ static void start_request(struct router *r, struct router_request *request)
     request->task = NULL;
     request->is_queued = false;
     request->submitted_us = env_now_us(r->env);
-    r->pending_count++;
 }
 
 static void enqueue(struct router *r, struct router_request *request)
@@ -353,7 +352,6 @@ void router_leave(struct router *r)
         struct list *link = NULL;
         while ((link = list_take_first(&r->finished)) != NULL) {
             struct router_request *request = container_of(link, struct router_request, link);
-            r->pending_count--;
             request->done(request);
         }
     }
@@ -485,9 +483,4 @@ enum status router_received(struct router *r, uint32_t node, struct bytes messag
 uint64_t router_memory(const struct router *r)
 {
     return r->memory;
-}
-
-bool router_is_busy(const struct router *r)
-{
-    return r->pending_count > 0 || r->served_count > 0;
 }

@@ -117,7 +117,5 @@ void router_leader_changed(struct router *r, uint32_t group);
 
 /* Memory that commands hold here (not in the shards). */
 uint64_t router_memory(const struct router *r);
-/* Own requests without an answer, and forwarded ones from others that run here. */
-bool router_is_busy(const struct router *r);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "protocol/resp_writer.h"
 #include "router/router_parts.h"
 
 #define REQUESTS_BYTES_KEPT (64u * KIB)
@@ -38,6 +39,7 @@ struct router_batch *router_batch_create(struct router *r, struct route *route)
     b->state = BATCH_STATE_WAITING;
     b->has_failed = false;
     b->is_full = false;
+    b->is_out_of_space = false;
     b->resends = 0;
     return b;
 }
@@ -72,6 +74,7 @@ static void void_attempt(struct router_batch *b)
     }
     list_remove(&b->bucket_link);
     b->has_failed = false;
+    b->is_out_of_space = false;
 }
 
 /* Reads that are too much for this turn start over, when their client takes replies again. */
@@ -109,7 +112,7 @@ uint32_t router_leader_of(const struct router *r, uint32_t group)
     if (route->hint != 0 || route->where->replica == NULL) {
         return route->hint;
     }
-    return (uint32_t)replica_leader(route->where->replica);
+    return replica_node(replica_leader(route->where->replica));
 }
 
 /* Whom to ask; 0: nobody now. */
@@ -217,6 +220,26 @@ static void fail(struct router *r, struct router_batch *b)
     }
 }
 
+/*
+ * The leader takes no writes. That is an answer if no other copy may be in a log (DUP-6); else the
+ * command goes on being asked until its time is up. Either way nothing behind it was proposed.
+ */
+static bool answer_no_space(struct router_task *t)
+{
+    t->batch->is_out_of_space = true;
+    if (t->is_possible) {
+        reached("router: disks full, and an older copy may be in a log");
+        return false;
+    }
+    resp_write_errorf(&t->reply,
+                      "%s the disks of this group's replicas are nearly full: writes are refused "
+                      "until there is space again",
+                      status_prefix(STATUS_NO_SPACE));
+    note_leader(t->batch);
+    router_task_answered(t);
+    return true;
+}
+
 /* The fate of one task's current attempt. The reply is in t->reply. */
 static void judge(struct router *r,
                   struct router_task *t,
@@ -237,6 +260,11 @@ static void judge(struct router *r,
         return;
     case SHARD_LOST:
         t->is_possible = true;
+        break;
+    case SHARD_NO_SPACE:
+        if (answer_no_space(t)) {
+            return;
+        }
         break;
     case SHARD_FULL:
         b->is_full = b->is_full || !b->has_failed; /* the first failure says why */
@@ -266,22 +294,29 @@ static void on_shard_done(struct shard_request *shard, enum shard_verdict verdic
         struct router_batch *b = t->batch;
         ensure(b->state == BATCH_STATE_LOCAL && b->in_shard > 0);
         b->in_shard--;
-        judge(r, t, verdict, (uint32_t)replica_leader(b->route->where->replica));
+        judge(r, t, verdict, replica_node(replica_leader(b->route->where->replica)));
         router_batch_settle(r, b);
     }
     router_leave(r);
 }
 
-/* One after the other; after a refusal none of those behind it may run (ORD-7). */
+/*
+ * One after the other; after a refusal none of those behind it may run (ORD-7). For want of space
+ * they are refused all the same, without being submitted.
+ */
 static void submit_here(struct router *r, struct router_batch *b)
 {
     struct shard *shard = b->route->where->shard;
     b->state = BATCH_STATE_LOCAL;
     b->is_submitting = true;
     struct list *link = b->tasks.next;
-    while (link != &b->tasks && !b->has_failed) {
+    while (link != &b->tasks && (!b->has_failed || b->is_out_of_space)) {
         struct router_task *t = task_of(link);
         link = link->next; /* only what was submitted leaves the list meanwhile */
+        if (b->is_out_of_space) {
+            judge(r, t, SHARD_NO_SPACE, 0);
+            continue;
+        }
         t->is_sent = true;
         t->is_in_shard = true;
         b->in_shard++;
@@ -483,6 +518,8 @@ static enum shard_verdict verdict_of(enum forward_verdict verdict)
         return SHARD_LOST;
     case FORWARD_FULL:
         return SHARD_FULL;
+    case FORWARD_NO_SPACE:
+        return SHARD_NO_SPACE;
     }
     unreachable("forward_replies_read lets no other verdict pass");
 }

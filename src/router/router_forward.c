@@ -170,7 +170,7 @@ static enum status check_reply(struct forward_reader *reader)
     }
     bool is_good = verdict == FORWARD_DONE
                        ? is_one_value(bytes_of(reader->at, size))
-                       : size == 0 && verdict >= FORWARD_REFUSED && verdict <= FORWARD_FULL;
+                       : size == 0 && verdict >= FORWARD_REFUSED && verdict <= FORWARD_NO_SPACE;
     reader->at += size;
     return is_good ? STATUS_OK : STATUS_MALFORMED;
 }

@@ -20,6 +20,8 @@ enum forward_verdict {
     FORWARD_REFUSED = 2, /* this copy was not proposed and never will be */
     FORWARD_LOST = 3,    /* it may or may not take effect */
     FORWARD_FULL = 4,    /* a read that did not run, as the leader has replied enough for a turn */
+    FORWARD_NO_SPACE =
+        5, /* a write: the disks are full; this copy was not proposed, never will be */
 };
 
 struct forward_batch {

@@ -87,14 +87,15 @@ struct router_batch {
     struct list tasks;   /* not answered, in order */
     struct list *cursor; /* in tasks: the one last answered of this attempt, or the head */
     enum batch_state state;
-    bool has_failed;    /* a task of this attempt was refused or lost */
-    bool is_full;       /* … because enough was replied for a turn */
-    bool is_submitting; /* inside the loop over shard_submit */
-    uint64_t attempt;   /* its number, if remote: replies to older ones are not for it */
-    uint32_t target;    /* node of the attempt */
-    uint32_t in_shard;  /* tasks that the shard here has */
-    unsigned resends;   /* attempts that nobody answered in time */
-    uint64_t due_us;    /* of a remote one: when it is sent again */
+    bool has_failed;      /* a task of this attempt was refused or lost */
+    bool is_full;         /* … because enough was replied for a turn */
+    bool is_out_of_space; /* a write of this attempt was refused so: none behind it is submitted */
+    bool is_submitting;   /* inside the loop over shard_submit */
+    uint64_t attempt;     /* its number, if remote: replies to older ones are not for it */
+    uint32_t target;      /* node of the attempt */
+    uint32_t in_shard;    /* tasks that the shard here has */
+    unsigned resends;     /* attempts that nobody answered in time */
+    uint64_t due_us;      /* of a remote one: when it is sent again */
 };
 
 /* What this node knows of one group. */
@@ -143,13 +144,12 @@ struct router {
     struct list deadlines;               /* struct router_request, started, soonest first */
     struct list finished;                /* struct router_request: done() is due */
     uint64_t attempt_last;
-    uint64_t pending_count; /* requests before done() */
-    uint64_t served_count;  /* requests of other nodes in the shards here */
     uint64_t memory;
-    unsigned depth;         /* of public calls; done() is called when the outermost one ends */
-    bool has_served_failed; /* a served request was refused or lost, see router_serve.c */
-    struct env_timer tick;  /* runs while there are deadlines */
-    struct env_timer wake;  /* asks for another turn */
+    unsigned depth;           /* of public calls; done() is called when the outermost one ends */
+    bool has_served_failed;   /* a served request was refused or lost, see router_serve.c */
+    bool has_served_no_space; /* … or refused as the disks are full */
+    struct env_timer tick;    /* runs while there are deadlines */
+    struct env_timer wake;    /* asks for another turn */
     bool is_ticking;
     bool is_waking;
     bool is_stopped;

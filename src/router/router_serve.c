@@ -92,14 +92,15 @@ static void append_reply(struct router *r,
 static void refuse(struct router *r,
                    struct router_peer *peer,
                    const struct forward_batch *batch,
-                   uint32_t item)
+                   uint32_t item,
+                   enum forward_verdict verdict)
 {
     bool is_known = batch->group <= r->options.group_count;
     struct forward_reply reply = {
         .ticket = batch->ticket,
         .item = item,
         .leader = is_known ? router_leader_of(r, batch->group) : 0,
-        .verdict = FORWARD_REFUSED,
+        .verdict = verdict,
     };
     append_reply(r, peer, peer->incarnation, &reply);
 }
@@ -115,6 +116,8 @@ static enum forward_verdict forward_verdict_of(enum shard_verdict verdict)
         return FORWARD_LOST;
     case SHARD_FULL:
         return FORWARD_FULL;
+    case SHARD_NO_SPACE:
+        return FORWARD_NO_SPACE;
     }
     unreachable("every verdict of a shard is handled");
 }
@@ -124,6 +127,7 @@ static void on_served(struct shard_request *shard, enum shard_verdict verdict)
     struct served *s = container_of(shard, struct served, shard);
     struct router *r = s->router;
     if (verdict != SHARD_DONE) {
+        r->has_served_no_space = r->has_served_no_space || verdict == SHARD_NO_SPACE;
         r->has_served_failed = true;
         buf_clear(&s->reply, 0);
     } else if (s->reply.size > ROUTER_REPLY_BYTES_MAX) {
@@ -141,7 +145,6 @@ static void on_served(struct shard_request *shard, enum shard_verdict verdict)
         .reply = buf_bytes(&s->reply),
     };
     append_reply(r, s->peer, s->incarnation, &reply);
-    r->served_count--;
     r->memory -= s->charged;
     s->peer->served_bytes -= s->charged;
     served_release(r, s);
@@ -234,7 +237,6 @@ static struct served *serve_one(struct router *r,
         .reply = &s->reply,
         .done = on_served,
     };
-    r->served_count++;
     r->stats->requests_served++;
     r->memory += s->charged;
     peer->served_bytes += s->charged;
@@ -269,7 +271,8 @@ static bool serve_command(struct router *r,
 
 /*
  * The requests of a batch are one run of one connection: a later one must not take effect without
- * those before it (ORD-7). So the first that is not taken ends it.
+ * those before it (ORD-7). So the first that is not taken ends it; for want of space all behind it
+ * get the same answer, as each of them is final where it is the only copy.
  */
 static void serve_batch(struct router *r,
                         struct router_peer *peer,
@@ -277,13 +280,15 @@ static void serve_batch(struct router *r,
                         struct forward_reader *reader)
 {
     r->has_served_failed = false;
+    r->has_served_no_space = false;
     bool is_refused = false;
     for (uint32_t item = 0; item < batch->count; item++) {
         struct bytes command = forward_next_command(reader);
         is_refused =
             is_refused || r->has_served_failed || !serve_command(r, peer, batch, item, command);
         if (is_refused) {
-            refuse(r, peer, batch, item);
+            bool is_full = r->has_served_no_space;
+            refuse(r, peer, batch, item, is_full ? FORWARD_NO_SPACE : FORWARD_REFUSED);
         }
     }
 }

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "protocol/resp_writer.h"
 
-#define BUFFER_BYTES_KEPT (16u * KIB)
+#define BUFFER_BYTES_KEPT (1u * KIB)
 /* What one read() brings at most, beyond an unfinished command. */
 #define INPUT_READ_BYTES (64u * KIB)
 #define REPLY_BYTES_KEPT 256u

@@ -43,6 +43,25 @@ enum dup_verdict dup_judge(struct dup *d,
  */
 void dup_remember(struct dup *d, const struct request_id *id, struct bytes reply);
 
+/* ---- as rows (docs/disk-format.md), so that folds and snapshots have the table ----------------
+ */
+
+/*
+ * Says what has changed since the last call, or since dup_load: put or delete (value NULL) of rows
+ * of kind DUP; one row may be deleted, then put. Sequence 0: the gateway's own row. Costs as much
+ * as there are changes, not as much as the table holds.
+ */
+void dup_save(struct dup *d,
+              void (*row)(void *ctx, uint32_t node, uint64_t sequence, const struct bytes *value),
+              void *ctx);
+/* The next row, in the order of their keys, into a table that was empty. CORRUPT: not one. */
+MUST_CHECK enum status dup_load(struct dup *d,
+                                uint32_t node,
+                                uint64_t sequence,
+                                struct bytes value);
+/* Behind the last row. CORRUPT: one is missing. */
+MUST_CHECK enum status dup_loaded(const struct dup *d);
+
 /* Memory held, in bytes. */
 uint64_t dup_memory(const struct dup *d);
 /* The same for the same content: to compare replicas in tests. */

@@ -76,16 +76,6 @@ void entry_append(struct buf *out, const struct entry_command *c, const struct b
     buf_extend(out, size);
 }
 
-void entry_append_encoded(struct buf *out, struct bytes command, uint64_t mark)
-{
-    ensure(command.size >= ENTRY_COMMAND_HEADER_BYTES);
-    ensure(get_u32_le(command.data + COMMAND_SIZE) == command.size);
-    uint8_t *p = buf_reserve(out, command.size);
-    memcpy(p, command.data, command.size);
-    put_u64_le(p + COMMAND_MARK, mark);
-    buf_extend(out, command.size);
-}
-
 void entry_stamp(struct buf *command, uint64_t sequence, uint64_t mark)
 {
     ensure(command->size >= ENTRY_COMMAND_HEADER_BYTES);

@@ -50,8 +50,6 @@ void entry_finish(struct buf *entry, const struct entry_header *h);
 size_t entry_command_size(const struct bytes *args, size_t arg_count);
 /* The same bytes stand in entries and in forwarded requests; out may be any buffer. */
 void entry_append(struct buf *out, const struct entry_command *c, const struct bytes *args);
-/* A copy of one such command, which entry_next accepts, with another mark. */
-void entry_append_encoded(struct buf *out, struct bytes command, uint64_t mark);
 /* Gives the one command in the buffer its sequence and the mark of now. */
 void entry_stamp(struct buf *command, uint64_t sequence, uint64_t mark);
 

@@ -1,10 +1,13 @@
 #include "shard/shard.h"
 
 #include "base/assert.h"
-#include "base/crc.h"
-#include "base/endian.h"
 #include "base/mem.h"
+#include "protocol/resp_writer.h"
 #include "shard/shard_parts.h"
+#include "shard/snapshots.h"
+
+/* The row key of the longest key, all of it escaped. */
+#define ROW_KEY_BYTES_MAX (ROW_KEY_PREFIX_BYTES + 2u * LIMIT_KEY_BYTES + 2u)
 
 static struct shard_request *request_of(struct list *link)
 {
@@ -32,6 +35,8 @@ struct shard *shard_create(struct env *env,
     list_init(&s->gathered);
     list_init(&s->proposed);
     list_init(&s->reads);
+    list_init(&s->fetches);
+    buf_init(&s->row_key, ROW_KEY_BYTES_MAX);
     view_local_init(&s->apply_view, store);
     s->apply_view.operations = &s->operations;
     s->apply_view.expired = &stats->keys_expired;
@@ -61,7 +66,9 @@ void shard_destroy(struct shard *s)
     }
     proposals_destroy(&s->gathered);
     proposals_destroy(&s->proposed);
+    shard_fetch_deinit(s);
     dup_destroy(s->dup);
+    buf_deinit(&s->row_key);
     view_local_deinit(&s->apply_view);
     view_local_deinit(&s->read_view);
     buf_deinit(&s->scratch_reply);
@@ -74,10 +81,20 @@ uint64_t shard_memory(const struct shard *s)
     return s->gathered_bytes + replica_pending_bytes(s->replica);
 }
 
-bool shard_is_busy(const struct shard *s)
+void shard_halt_damaged(struct shard *s, enum status status)
 {
-    return !list_is_empty(&s->gathered) || !list_is_empty(&s->proposed) ||
-           !list_is_empty(&s->reads);
+    const char *hint = s->store->options.damage_hint;
+    env_halt(s->env,
+             "group %u: a row cannot be read: %s; %s",
+             (unsigned)s->options.group,
+             status_text(status),
+             hint != NULL ? hint : "its store is damaged");
+}
+
+static bool is_out_of_space(const struct shard *s)
+{
+    return s->options.is_out_of_space != NULL &&
+           s->options.is_out_of_space(s->options.owner, s->options.group);
 }
 
 /* ---- gathering ------------------------------------------------------------------------------- */
@@ -178,6 +195,7 @@ static void refuse_reads(struct shard *s)
     struct list *link = NULL;
     while ((link = list_take_first(&refused)) != NULL) {
         struct shard_request *r = request_of(link);
+        shard_forget_fetch(r);
         r->done(r, SHARD_REFUSED);
     }
 }
@@ -206,6 +224,12 @@ static bool propose(struct shard *s, struct proposal *p)
     return true;
 }
 
+/* A read: for an entry that says that a key's time has come. */
+static bool waits_for_expiry(const struct shard *s, const struct shard_request *r)
+{
+    return r->proposal > s->proposal_applied;
+}
+
 void shard_flush(struct shard *s)
 {
     s->reply_bytes = 0;
@@ -219,11 +243,45 @@ void shard_flush(struct shard *s)
     if (!list_is_empty(&s->gathered)) {
         reached("shard: entry waits for the window");
     }
+    if (!list_is_empty(&s->reads) && waits_for_expiry(s, request_of(s->reads.next))) {
+        shard_run_reads(s); /* should there be no space any more, it must not hold back others */
+    }
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* False: a key is due by the clock; the read waits for the proposal that says so. */
+/*
+ * The key is due, and the log cannot be told so until there is space: it may neither be shown nor
+ * be said to be gone (ORD-5). Reads of other keys go on.
+ */
+static void refuse_due(struct shard_request *r)
+{
+    reached("shard: key due while disks are full");
+    resp_write_errorf(r->reply,
+                      "%s the key is about to expire, which cannot be written down: the disks of "
+                      "this group's replicas are nearly full",
+                      status_prefix(STATUS_NO_SPACE));
+}
+
+/* What the handler met: a key that is due by the clock, or a row that is not at hand. */
+static bool hold_read(struct shard *s, struct shard_request *r, uint8_t database)
+{
+    struct view_local *v = &s->read_view;
+    if (v->is_due && is_out_of_space(s)) {
+        refuse_due(r);
+        return true;
+    }
+    if (v->is_due) {
+        r->proposal = gather_expiry(s, database, buf_bytes(&v->due_key));
+    } else if (v->damage != STATUS_OK) {
+        shard_halt_damaged(s, v->damage);
+    } else {
+        shard_fetch_read(s, r, v);
+    }
+    return false;
+}
+
+/* False: it waits, for a proposal that says that a key's time has come, or for rows. */
 static bool run_read(struct shard *s, struct shard_request *r)
 {
     struct entry_reader reader;
@@ -233,7 +291,7 @@ static bool run_read(struct shard *s, struct shard_request *r)
     enum status status = shard_read_command(s, &reader, &c, &row);
     ensure(status == STATUS_OK); /* encoded or checked by our router */
     struct view_local *v = &s->read_view;
-    struct keyspace space = {.group = s->options.group, .database = c.database};
+    struct keyspace space = shard_space(s, c.database);
     view_local_begin(v, &space, s->time_ms, env_wall_ms(s->env));
     struct command_call call = {
         .command = row,
@@ -250,31 +308,41 @@ static bool run_read(struct shard *s, struct shard_request *r)
         return true;
     }
     r->reply->size = reply_before;
-    ensure(v->is_due); /* nothing else is ever missing with rows in memory */
-    r->proposal = gather_expiry(s, c.database, buf_bytes(&v->due_key));
-    return false;
+    return hold_read(s, r, c.database);
 }
 
 static bool is_ready(const struct shard *s, const struct shard_request *r)
 {
     return r->round <= replica_confirmed(s->replica) && r->index <= replica_applied(s->replica) &&
-           r->proposal <= s->proposal_applied;
+           !waits_for_expiry(s, r) && r->fetch == NULL;
+}
+
+/* False: it waits. */
+static bool answer_read(struct shard *s, struct shard_request *r, enum shard_verdict *out_verdict)
+{
+    *out_verdict = SHARD_DONE;
+    if (waits_for_expiry(s, r) && is_out_of_space(s)) {
+        refuse_due(r);
+        return true;
+    }
+    if (!is_ready(s, r)) {
+        return false;
+    }
+    if (s->reply_bytes > SHARD_TURN_REPLY_BYTES) {
+        *out_verdict = SHARD_FULL;
+        return true;
+    }
+    return run_read(s, r);
 }
 
 /* In order of arrival: one that waits holds back those behind it (ORD-7). */
-static void run_reads(struct shard *s)
+void shard_run_reads(struct shard *s)
 {
     while (!list_is_empty(&s->reads)) {
         struct shard_request *r = request_of(s->reads.next);
-        if (!is_ready(s, r)) {
+        enum shard_verdict verdict;
+        if (!answer_read(s, r, &verdict)) {
             return;
-        }
-        enum shard_verdict verdict = SHARD_FULL;
-        if (s->reply_bytes <= SHARD_TURN_REPLY_BYTES) {
-            if (!run_read(s, r)) {
-                return;
-            }
-            verdict = SHARD_DONE;
         }
         list_remove(&r->link);
         r->done(r, verdict);
@@ -288,11 +356,18 @@ static void submit_read(struct shard *s, struct shard_request *r)
         return;
     }
     r->proposal = 0;
+    r->fetch = NULL;
+    r->has_missed = false;
     struct list *link = &r->link;
     list_append(&s->reads, link);
-    run_reads(s); /* r may be gone after it */
-    if (s->reads.prev == link) {
-        s->stats->reads_waited++;
+    shard_run_reads(s); /* r may be gone after it */
+    if (s->reads.prev != link) {
+        return;
+    }
+    s->stats->reads_waited++;
+    bool has_run = r->proposal != 0 || r->fetch != NULL;
+    if (!has_run && store_may_need(s->store)) {
+        shard_fetch_read(s, r, NULL); /* beside its round, and those of other reads */
     }
 }
 
@@ -312,6 +387,11 @@ void shard_submit(struct shard *s, struct shard_request *r)
         r->done(r, SHARD_REFUSED);
         return;
     }
+    if (is_out_of_space(s)) {
+        reached("shard: write refused, disks are full");
+        r->done(r, SHARD_NO_SPACE);
+        return;
+    }
     r->id = c.request;
     gather_write(s, r);
 }
@@ -320,7 +400,7 @@ void shard_submit(struct shard *s, struct shard_request *r)
 
 static void on_advanced(void *owner)
 {
-    run_reads(owner);
+    shard_run_reads(owner);
 }
 
 static void on_leadership(void *owner, bool is_leader)
@@ -335,6 +415,22 @@ static void on_leadership(void *owner, bool is_leader)
     refuse_reads(s);
 }
 
+static bool on_is_staged(void *owner, uint64_t index, uint64_t term, uint32_t *out_generation)
+{
+    struct shard *s = owner;
+    struct snapshots *snapshots = s->options.snapshots;
+    return snapshots != NULL &&
+           snapshots_is_staged(snapshots, s->options.group, index, term, out_generation);
+}
+
+static void on_wants_install(void *owner, uint64_t replica_id)
+{
+    struct shard *s = owner;
+    if (s->options.snapshots != NULL) {
+        snapshots_offer(s->options.snapshots, s->options.group, replica_id);
+    }
+}
+
 static void on_leader_changed(void *owner)
 {
     struct shard *s = owner;
@@ -347,58 +443,12 @@ const struct replica_events *shard_replica_events(void)
 {
     static const struct replica_events events = {
         .apply = shard_apply,
+        .restore = shard_restore,
+        .is_staged = on_is_staged,
+        .wants_install = on_wants_install,
         .advanced = on_advanced,
         .leadership = on_leadership,
         .leader_changed = on_leader_changed,
     };
     return &events;
-}
-
-/* ---- facts ----------------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-    /* The finalizer of SplitMix64. */
-    hash ^= value + 0x9e3779b97f4a7c15u;
-    hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9u;
-    hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebu;
-    return hash ^ (hash >> 31);
-}
-
-static uint64_t mix_bytes(uint64_t hash, struct bytes bytes)
-{
-    return mix(hash, ((uint64_t)bytes.size << 32) | crc32c(0, bytes.data, bytes.size));
-}
-
-uint64_t shard_hash(const struct shard *s)
-{
-    uint64_t hash = mix(mix(s->time_ms, s->operations), dup_hash(s->dup));
-    struct buf from;
-    buf_init(&from, SIZE_MAX / 2);
-    uint8_t *group = buf_reserve(&from, 2);
-    put_u16_be(group, s->options.group);
-    buf_extend(&from, 2);
-    struct omap_item row;
-    while (store_seek(s->store, buf_bytes(&from), &row) == STATUS_OK && row.key.size > 2 &&
-           get_u16_be(row.key.data) == s->options.group) {
-        hash = mix_bytes(mix_bytes(hash, row.key), blob_bytes(row.value));
-        buf_clear(&from, SIZE_MAX);
-        buf_append_bytes(&from, row.key);
-        buf_append(&from, "", 1); /* the next possible key */
-    }
-    buf_deinit(&from);
-    return hash;
-}
-
-bool shard_peek(struct shard *s, uint8_t database, struct bytes key, struct buf *out_value)
-{
-    struct view_local *v = &s->read_view;
-    struct keyspace space = {.group = s->options.group, .database = database};
-    view_local_begin(v, &space, s->time_ms, 0);
-    struct object object;
-    if (view_get(&v->base, key, &object) != STATUS_OK) {
-        return false;
-    }
-    buf_append_bytes(out_value, object.value);
-    return true;
 }

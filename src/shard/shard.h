@@ -19,10 +19,12 @@
 #include "shard/view_local.h"
 
 enum shard_verdict {
-    SHARD_DONE,    /* the reply is complete */
-    SHARD_REFUSED, /* not the leader: it was not proposed by this call, and never will be */
-    SHARD_LOST,    /* a write whose fate this node will not learn: ask again with the same id */
-    SHARD_FULL,    /* a read that did not run: this turn's replies are enough, ask again later */
+    SHARD_DONE,     /* the reply is complete */
+    SHARD_REFUSED,  /* not the leader: it was not proposed by this call, and never will be */
+    SHARD_LOST,     /* a write whose fate this node will not learn: ask again with the same id */
+    SHARD_FULL,     /* a read that did not run: this turn's replies are enough, ask again later */
+    SHARD_NO_SPACE, /* a write: the disks of too many replicas are full; it was not proposed by this
+                       call, and never will be */
 };
 
 /* Reads answer with at most this much in a loop turn, and one reply more. */
@@ -36,18 +38,23 @@ struct shard_request {
     /* Must not submit: it may come within an entry. */
     void (*done)(struct shard_request *r, enum shard_verdict verdict);
     /* private */
-    struct list link;     /* in shard.writes or shard.reads */
-    struct request_id id; /* of a write */
-    uint64_t index;       /* the entry a write is in; the read point of a read */
-    uint64_t round;       /* of a read: what the replica has to have confirmed */
-    uint64_t proposal;    /* of a read: it waits for an expiry, proposed with this number */
+    struct list link;         /* in shard.writes or shard.reads */
+    struct request_id id;     /* of a write */
+    uint64_t index;           /* the entry a write is in; the read point of a read */
+    uint64_t round;           /* of a read: what the replica has to have confirmed */
+    uint64_t proposal;        /* of a read: it waits for an expiry, proposed with this number */
+    struct read_fetch *fetch; /* of a read: it waits for rows; else NULL */
+    bool has_missed;          /* of a read: rows were not at hand before */
 };
 
 struct shard_options {
     uint16_t group;
     /* Who leads has changed, as far as this node knows. May be NULL. */
     void (*leader_changed)(void *owner, uint32_t group);
+    /* True: too many replicas of the group have no disk space: writes are refused. May be NULL. */
+    bool (*is_out_of_space)(void *owner, uint32_t group);
     void *owner;
+    struct snapshots *snapshots; /* NULL: no snapshot is ever sent or taken */
 };
 
 #define SHARD_ENTRY_BYTES_MAX (LIMIT_ENTRY_BYTES + 2u * LIMIT_COMMAND_BYTES)
@@ -59,7 +66,8 @@ struct shard *shard_create(struct env *env,
                            struct store *store,
                            struct stats *stats,
                            const struct shard_options *options);
-/* Memory only; requests that wait are forgotten, not answered. */
+/* Memory only, when no job of the store runs or env is dead; requests that wait are not answered.
+ */
 void shard_destroy(struct shard *s);
 
 /* What the replica calls, with the shard as owner; then shard_attach it before anything else. */
@@ -75,15 +83,36 @@ void shard_submit(struct shard *s, struct shard_request *r);
 /* Proposes what has gathered; at the end of each loop turn. */
 void shard_flush(struct shard *s);
 
-/* Memory that commands hold here and in the replica. */
+/* ---- state on disk --------------------------------------------------------------------------- */
+
+/*
+ * The store closes its overlay (store_options): puts the rows that say how far the group's state
+ * goes, and what is kept in memory of it.
+ */
+void shard_fold_starts(struct shard *s, bool is_sync);
+void shard_folded(struct shard *s);
+void shard_synced(struct shard *s);
+/*
+ * At start, after replay and before store_ready: drops the rows of every other generation of the
+ * group. No such generation may be used again before the next fold is in the engine.
+ */
+MUST_CHECK enum status shard_drop_leftovers(struct shard *s);
+
+/*
+ * Memory that commands hold here and in the replica. Without the duplicate table: that is state,
+ * and does not shrink when clients pause (README).
+ */
 uint64_t shard_memory(const struct shard *s);
 
-/* Holds requests that are not answered. */
-bool shard_is_busy(const struct shard *s);
-
-/* A digest of the group's whole state at the applied index, to compare replicas; slow. */
+/*
+ * A digest of the group's whole state at the applied index, to compare replicas: rows without their
+ * generation. For tests: it reads all of them, blocking. 0: one cannot be read.
+ */
 uint64_t shard_hash(const struct shard *s);
-/* The string at key in this replica's state, however old that is. False: there is none. */
+/*
+ * The string at key in this replica's state, however old that is. False: there is none, or its row
+ * is not at hand yet: it is being read, ask again later.
+ */
 bool shard_peek(struct shard *s, uint8_t database, struct bytes key, struct buf *out_value);
 
 #endif

@@ -76,14 +76,14 @@ static struct shard_request *take_waiting(struct proposal *p, const struct reque
     return r;
 }
 
-static void run(struct shard *s,
-                const struct command *row,
-                const struct entry_command *c,
-                uint64_t seed,
-                struct buf *reply)
+static enum status run(struct shard *s,
+                       const struct command *row,
+                       const struct entry_command *c,
+                       uint64_t seed,
+                       struct buf *reply)
 {
     struct view_local *v = &s->apply_view;
-    struct keyspace space = {.group = s->options.group, .database = c->database};
+    struct keyspace space = shard_space(s, c->database);
     view_local_begin(v, &space, s->time_ms, 0);
     struct command_call call = {
         .command = row,
@@ -96,23 +96,34 @@ static void run(struct shard *s,
         .seed = seed,
     };
     enum command_result result = row->handler(&call);
+    if (result == COMMAND_NEED) {
+        if (s->env->is_halted) {
+            return STATUS_CORRUPT; /* the store has said why */
+        }
+        ensure(v->damage != STATUS_OK); /* all it reads is at hand: shard_probe_entry */
+        return v->damage;
+    }
     ensure(result == COMMAND_DONE || result == COMMAND_ERROR);
+    return STATUS_OK;
 }
 
 /* Runs the command unless it has run before (DUP-2, DUP-3), and writes its reply. */
-static void execute(struct shard *s,
-                    const struct command *row,
-                    const struct entry_command *c,
-                    uint64_t seed,
-                    struct buf *reply)
+static enum status execute(struct shard *s,
+                           const struct command *row,
+                           const struct entry_command *c,
+                           uint64_t seed,
+                           struct buf *reply)
 {
     struct bytes remembered;
     size_t before = reply->size;
+    enum status status = STATUS_OK;
     switch (dup_judge(s->dup, &c->request, c->mark, &remembered)) {
     case DUP_NEW:
-        run(s, row, c, seed, reply);
-        dup_remember(s->dup, &c->request, bytes_of(reply->data + before, reply->size - before));
-        return;
+        status = run(s, row, c, seed, reply);
+        if (status == STATUS_OK) {
+            dup_remember(s->dup, &c->request, bytes_of(reply->data + before, reply->size - before));
+        }
+        break;
     case DUP_DONE:
         reached("shard: a retry found its reply");
         if (remembered.size > 0) {
@@ -122,14 +133,15 @@ static void execute(struct shard *s,
                               "%s the command was executed; its reply was too large to keep",
                               status_prefix(STATUS_OUTCOME_UNKNOWN));
         }
-        return;
+        break;
     case DUP_FINISHED:
         reached("shard: a request below its mark");
         resp_write_errorf(reply,
                           "%s the command came too late to say whether it was executed before",
                           status_prefix(STATUS_OUTCOME_UNKNOWN));
-        return;
+        break;
     }
+    return status;
 }
 
 static enum status apply_command(struct shard *s, struct entry_reader *reader, struct proposal *p)
@@ -144,7 +156,11 @@ static enum status apply_command(struct shard *s, struct entry_reader *reader, s
         return STATUS_CORRUPT; /* only writes are proposed */
     }
     struct shard_request *r = take_waiting(p, &c.request);
-    execute(s, row, &c, reader->header.seed, r != NULL ? r->reply : &s->scratch_reply);
+    status = execute(s, row, &c, reader->header.seed, r != NULL ? r->reply : &s->scratch_reply);
+    if (status != STATUS_OK) {
+        shard_halt_damaged(s, status);
+        return status; /* nobody is answered any more */
+    }
     if (r != NULL) {
         r->done(r, SHARD_DONE);
     }
@@ -191,7 +207,10 @@ enum status shard_apply(void *owner, uint64_t index, struct bytes entry)
     struct shard *s = owner;
     uint64_t started_us = env_now_us(s->env);
     struct entry_reader reader;
-    enum status status = entry_read(entry, &reader);
+    enum status status = shard_probe_entry(s, index, entry);
+    if (status == STATUS_OK) {
+        status = entry_read(entry, &reader);
+    }
     if (status != STATUS_OK) {
         return status;
     }

@@ -15,6 +15,14 @@ struct proposal {
     struct list writes; /* struct shard_request, in entry order */
 };
 
+/* Rows that a read lacks, on their way from the disk. */
+struct read_fetch {
+    struct store_fetch fetch;
+    struct list link; /* in shard.fetches */
+    struct shard *shard;
+    struct shard_request *request; /* NULL: it was answered meanwhile, or nobody ever waited */
+};
+
 struct shard {
     struct env *env;
     struct store *store;
@@ -35,6 +43,20 @@ struct shard {
     uint64_t operations; /* operation counter (ORD-3) */
     struct dup *dup;
 
+    /* Its rows. */
+    uint32_t generation;
+    bool is_restored;     /* the generation came from restore(), not from a fresh start */
+    uint64_t saved_index; /* as the row of kind GROUP says; 0: there is none */
+    uint64_t fold_index;  /* applied when the fold under way began; 0: nothing to tell */
+    uint64_t sync_index;  /* the same of the sync */
+
+    /* Rows that are not at hand. */
+    struct store_fetch apply_fetch; /* of the next entry's keys */
+    bool is_apply_fetching;
+    uint64_t missed_index; /* of the entry that last met a row that was not at hand */
+    struct list fetches;   /* struct read_fetch */
+    struct buf row_key;    /* scratch */
+
     struct view_local apply_view;
     struct view_local read_view;
     struct buf scratch_reply; /* of commands nobody here waits for */
@@ -49,5 +71,41 @@ MUST_CHECK enum status shard_read_command(struct shard *s,
                                           const struct command **out_row);
 /* replica_events.apply */
 MUST_CHECK enum status shard_apply(void *owner, uint64_t index, struct bytes entry);
+
+/* shard.c */
+void shard_run_reads(struct shard *s);
+/* Halts: rows cannot be read, or are none. */
+void shard_halt_damaged(struct shard *s, enum status status);
+
+static inline struct keyspace shard_space(const struct shard *s, uint8_t database)
+{
+    return (struct keyspace){
+        .group = s->options.group,
+        .generation = s->generation,
+        .database = database,
+    };
+}
+
+/* shard_fetch.c */
+/*
+ * OK: what the entry's commands read is at hand until the end of this turn. NEED: it is being read,
+ * then replica_resume is called. IO, CORRUPT: while nothing is served yet.
+ */
+MUST_CHECK enum status shard_probe_entry(struct shard *s, uint64_t index, struct bytes entry);
+/* Has rows read that the read lacks, if any; its view says what a range lacks; NULL: not run yet.
+ */
+void shard_fetch_read(struct shard *s, struct shard_request *r, const struct view_local *view);
+/* The request is going: what is being read for it is for nobody. */
+void shard_forget_fetch(struct shard_request *r);
+/* Has one row read for nobody: so that it is at hand the next time. */
+void shard_fetch_row(struct shard *s, struct bytes row_key);
+/* Memory only. */
+void shard_fetch_deinit(struct shard *s);
+
+/* shard_state.c: replica_events.restore and is_staged */
+MUST_CHECK enum status shard_restore(void *owner,
+                                     uint32_t generation,
+                                     struct replica_base *out_base,
+                                     struct error *error);
 
 #endif

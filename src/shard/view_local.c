@@ -23,10 +23,17 @@ static bool is_expired(const struct object *o, uint64_t now_ms)
     return o->expires_ms != 0 && o->expires_ms <= now_ms;
 }
 
-static void decode(const struct blob *row, struct object *out_object)
+/* The store has checked its bytes: one that is no object was not written by this program. */
+static enum status damaged(struct view_local *v, enum status status)
+{
+    v->damage = status;
+    return STATUS_NEED;
+}
+
+static enum status decode(struct view_local *v, const struct blob *row, struct object *out_object)
 {
     enum status s = object_decode(blob_bytes(row), out_object);
-    ensure(s == STATUS_OK); /* our own rows, in memory */
+    return s == STATUS_OK ? s : damaged(v, s);
 }
 
 /* Row of a key, expired or not; leaves its row key in v->row_key. */
@@ -40,9 +47,10 @@ static enum status find(struct view_local *v, struct bytes key, struct object *o
         buf_append_bytes(&v->known_key, row_key);
     }
     if (v->known_status == STATUS_OK) {
-        decode(v->known_row, out_object);
+        return decode(v, v->known_row, out_object);
     }
-    return v->known_status;
+    bool is_plain = v->known_status == STATUS_NOT_FOUND || v->known_status == STATUS_NEED;
+    return is_plain ? v->known_status : damaged(v, v->known_status);
 }
 
 static void change(struct view_local *v, struct blob *row)
@@ -115,11 +123,38 @@ static enum status local_delete(struct view *view, struct bytes key)
     return s;
 }
 
-/* True if the row belongs to the keyspace of v. */
-static bool is_ours(const struct view_local *v, const struct keyspace *space)
+/* Group, generation, kind, database, epoch: what all rows of a keyspace begin with. */
+#define KEYSPACE_BYTES (ROW_KEY_PREFIX_BYTES - 6u)
+
+static bool is_ours(struct bytes row_key, const uint8_t prefix[KEYSPACE_BYTES])
 {
-    return space->group == v->space.group && space->generation == v->space.generation &&
-           space->database == v->space.database && space->epoch == v->space.epoch;
+    return row_key.size >= KEYSPACE_BYTES && memcmp(row_key.data, prefix, KEYSPACE_BYTES) == 0;
+}
+
+/* The row at or behind v->row_key, which then names the one behind it. NOT_FOUND: no more. */
+static enum status next_row(struct view_local *v, struct buf *key, struct object *out_object)
+{
+    uint8_t prefix[KEYSPACE_BYTES];
+    struct omap_item item;
+    memcpy(prefix, v->row_key.data, KEYSPACE_BYTES);
+    enum status s = store_seek(v->store, buf_bytes(&v->row_key), &item);
+    if (s != STATUS_OK) {
+        v->is_range = s == STATUS_NEED;
+        return s == STATUS_NOT_FOUND || s == STATUS_NEED ? s : damaged(v, s);
+    }
+    if (!is_ours(item.key, prefix)) {
+        return STATUS_NOT_FOUND;
+    }
+    struct keyspace space;
+    buf_clear(key, SIZE_MAX);
+    if (row_key_decode(item.key, &space, key) != STATUS_OK) {
+        return damaged(v, STATUS_CORRUPT);
+    }
+    s = decode(v, item.value, out_object);
+    buf_clear(&v->row_key, SIZE_MAX);
+    buf_append_bytes(&v->row_key, item.key);
+    buf_append(&v->row_key, "", 1); /* the next possible row */
+    return s;
 }
 
 static enum status local_range(struct view *view,
@@ -130,26 +165,16 @@ static enum status local_range(struct view *view,
 {
     struct view_local *v = local_of(view);
     struct buf key;
-    buf_init(&key, LIMIT_KEY_BYTES);
+    buf_init(&key, ROW_KEY_BYTES_MAX);
     buf_clear(&v->row_key, SIZE_MAX);
     row_key_append_prefix(&v->row_key, &v->space, slot, hash);
     enum status s = STATUS_OK;
     for (bool go_on = true; go_on;) {
-        struct omap_item item;
-        s = store_seek(v->store, buf_bytes(&v->row_key), &item);
+        struct object object;
+        s = next_row(v, &key, &object);
         if (s != STATUS_OK) {
             break;
         }
-        struct keyspace space = {0};
-        buf_clear(&key, SIZE_MAX);
-        if (row_key_decode(item.key, &space, &key) != STATUS_OK || !is_ours(v, &space)) {
-            break;
-        }
-        struct object object;
-        decode(item.value, &object);
-        buf_clear(&v->row_key, SIZE_MAX);
-        buf_append_bytes(&v->row_key, item.key);
-        buf_append(&v->row_key, "", 1); /* the next possible row */
         if (!is_expired(&object, v->now_ms)) {
             go_on = fn(ctx, buf_bytes(&key), &object);
         }
@@ -183,6 +208,8 @@ void view_local_begin(struct view_local *v,
     v->wall_ms = wall_ms;
     v->is_due = false;
     v->is_known = false;
+    v->is_range = false;
+    v->damage = STATUS_OK;
 }
 
 void view_local_deinit(struct view_local *v)

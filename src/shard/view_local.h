@@ -27,6 +27,13 @@ struct view_local {
     bool is_due;
 
     /*
+     * NEED without is_due: the row that row_key names is not at hand, or, is_range, the first one
+     * from there on. Or damage is not OK: a row cannot be read, ever, and the node must halt.
+     */
+    bool is_range;
+    enum status damage;
+
+    /*
      * The row looked at last in this command: handlers read a key, then write it, and a look-up
      * costs more than all the rest. Forgotten with every change, and by view_local_begin.
      */
@@ -35,7 +42,7 @@ struct view_local {
     struct blob *known_row; /* borrowed from the store */
     bool is_known;
 
-    struct buf row_key; /* scratch */
+    struct buf row_key; /* of the key looked at last */
 };
 
 void view_local_init(struct view_local *v, struct store *store);

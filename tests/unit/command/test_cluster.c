@@ -161,6 +161,7 @@ TEST(status_golden)
         .is_formed = true,
         .groups_led = 6,
         .groups_without_leader = 1,
+        .disks_full = 2,
         .is_healthy = false,
         .version = "1.2.3",
         .uptime_s = 60,
@@ -169,10 +170,10 @@ TEST(status_golden)
     buf_init(&out, REPLY_BYTES_MAX);
     cluster_write_status(&out, 3, &status);
     check_reply(&out,
-                "%10\r\n$10\r\ncluster_id\r\n$4\r\n00ff\r\n$4\r\nnode\r\n:2\r\n"
+                "%11\r\n$10\r\ncluster_id\r\n$4\r\n00ff\r\n$4\r\nnode\r\n:2\r\n"
                 "$5\r\nnodes\r\n:3\r\n$6\r\ngroups\r\n:17\r\n$6\r\nformed\r\n#t\r\n"
                 "$7\r\nleaders\r\n:6\r\n$21\r\ngroups_without_leader\r\n:1\r\n"
-                "$7\r\nhealthy\r\n#f\r\n$7\r\nversion\r\n$5\r\n1.2.3\r\n"
+                "$10\r\ndisks_full\r\n:2\r\n$7\r\nhealthy\r\n#f\r\n$7\r\nversion\r\n$5\r\n1.2.3\r\n"
                 "$14\r\nuptime_seconds\r\n:60\r\n");
 }
 
@@ -186,15 +187,16 @@ TEST(nodes_golden)
         .is_connected = false,
         .groups_led = 4,
         .replicas = 17,
+        .is_disk_full = true,
     };
     struct buf out;
     buf_init(&out, REPLY_BYTES_MAX);
     cluster_write_count(&out, 1);
     cluster_write_node(&out, 2, &node);
     check_reply(&out,
-                "*1\r\n*14\r\n$4\r\nnode\r\n:1\r\n$4\r\npeer\r\n$3\r\nh:2\r\n"
+                "*1\r\n*16\r\n$4\r\nnode\r\n:1\r\n$4\r\npeer\r\n$3\r\nh:2\r\n"
                 "$6\r\nclient\r\n$0\r\n\r\n$4\r\nself\r\n:1\r\n$9\r\nconnected\r\n:0\r\n"
-                "$5\r\nleads\r\n:4\r\n$8\r\nreplicas\r\n:17\r\n");
+                "$5\r\nleads\r\n:4\r\n$8\r\nreplicas\r\n:17\r\n$9\r\ndisk_full\r\n:1\r\n");
 }
 
 TEST(groups_golden)
@@ -210,23 +212,30 @@ TEST(groups_golden)
         .term = 4,
         .applied_index = 9,
         .commit_index = 10,
+        .voters = 3,
+        .learners = 1,
     };
     struct buf out;
     buf_init(&out, REPLY_BYTES_MAX);
     cluster_write_group(&out, 3, &here);
     check_reply(&out,
-                "%8\r\n$5\r\ngroup\r\n:16\r\n$5\r\nslots\r\n$11\r\n15360-16383\r\n"
+                "%10\r\n$5\r\ngroup\r\n:16\r\n$5\r\nslots\r\n$11\r\n15360-16383\r\n"
                 "$6\r\nleader\r\n:3\r\n$4\r\nterm\r\n:4\r\n$8\r\nreplicas\r\n*2\r\n:1\r\n:3\r\n"
-                "$7\r\napplied\r\n:9\r\n$6\r\ncommit\r\n:10\r\n$4\r\nhere\r\n#t\r\n");
+                "$7\r\napplied\r\n:9\r\n$6\r\ncommit\r\n:10\r\n"
+                "$6\r\nvoters\r\n:3\r\n$8\r\nlearners\r\n:1\r\n$4\r\nhere\r\n#t\r\n");
 
     /* The metadata group has no slots; of a group that is elsewhere little is known. */
-    const struct cluster_group elsewhere = {.term = 7, .applied_index = 7, .commit_index = 7};
+    const struct cluster_group elsewhere = {.term = 7,
+                                            .applied_index = 7,
+                                            .commit_index = 7,
+                                            .voters = 7};
     buf_init(&out, REPLY_BYTES_MAX);
     cluster_write_group(&out, 3, &elsewhere);
-    check_reply(&out,
-                "%8\r\n$5\r\ngroup\r\n:0\r\n$5\r\nslots\r\n$0\r\n\r\n$6\r\nleader\r\n_\r\n"
-                "$4\r\nterm\r\n_\r\n$8\r\nreplicas\r\n*0\r\n$7\r\napplied\r\n_\r\n"
-                "$6\r\ncommit\r\n_\r\n$4\r\nhere\r\n#f\r\n");
+    check_reply(
+        &out,
+        "%10\r\n$5\r\ngroup\r\n:0\r\n$5\r\nslots\r\n$0\r\n\r\n$6\r\nleader\r\n_\r\n"
+        "$4\r\nterm\r\n_\r\n$8\r\nreplicas\r\n*0\r\n$7\r\napplied\r\n_\r\n"
+        "$6\r\ncommit\r\n_\r\n$6\r\nvoters\r\n_\r\n$8\r\nlearners\r\n_\r\n$4\r\nhere\r\n#f\r\n");
 }
 
 TEST(place_golden)

@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "config/options.h"
 #include "harness.h"
 
@@ -62,6 +64,74 @@ TEST(defaults)
     CHECK_EQ(options.groups, 16u);
     CHECK_EQ(options.request_timeout_ms, 5000u);
     CHECK_EQ(options.election_timeout_ms, 300u);
+    CHECK_EQ(options.cache_memory, 0u);
+    CHECK_EQ(options.log_size, 256u * 1024u * 1024u);
+    CHECK_EQ(options.log_segment_bytes, 32u * 1024u * 1024u);
+    CHECK_EQ(options.log_segments, 8u);
+    CHECK_EQ(options.snapshot_rate, 64u * 1024u * 1024u);
+    CHECK_EQ(options.disk_reserve, 0u);
+    CHECK_TEXT(options.store, "rocks");
+}
+
+/* A short log is cut into smaller files, a long one into more of them. */
+TEST(log_size)
+{
+    static const struct {
+        const char *size;
+        uint64_t segment_bytes;
+        uint32_t segments;
+    } rows[] = {
+        {"2mb", 1048576, 2},
+        {"3mb", 1048576, 3},
+        {"8mb", 1048576, 8},
+        {"64mb", 8388608, 8},
+        {"256mb", 33554432, 8},
+        {"1gb", 33554432, 32},
+        {"1024gb", 33554432, 32768},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "--data d --log-size %s", rows[i].size);
+        CHECK_EQ(parse(text), STATUS_OK);
+        CHECK_EQ(options.log_segment_bytes, rows[i].segment_bytes);
+        CHECK_EQ(options.log_segments, rows[i].segments);
+    }
+    static const char *const refused[] = {"1mb", "2097151", "1025gb", "0", "lots"};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "--data d --log-size %s", refused[i]);
+        CHECK_EQ(parse(text), STATUS_INVALID);
+        CHECK_TEXT(options.data, "untouched");
+    }
+}
+
+TEST(disk_options)
+{
+    char text[] =
+        "--data d --cache-memory 1gb --snapshot-rate 1mb --disk-reserve 100mb --store mem";
+    CHECK_EQ(parse(text), STATUS_OK);
+    CHECK_EQ(options.cache_memory, 1024u * 1024u * 1024u);
+    CHECK_EQ(options.snapshot_rate, 1024u * 1024u);
+    CHECK_EQ(options.disk_reserve, 100u * 1024u * 1024u);
+    CHECK_TEXT(options.store, "mem");
+    char unknown[] = "--data d --store tape";
+    CHECK_EQ(parse(unknown), STATUS_INVALID);
+    CHECK(strstr(error.text, "rocks and mem") != NULL);
+}
+
+TEST(rebuild)
+{
+    struct options_rebuild rebuild = {.data = "untouched"};
+    char *args[ARGS_MAX];
+    char text[] = "--data d";
+    CHECK_EQ(options_parse_rebuild(words_of(text, args), args, &rebuild, &error), STATUS_OK);
+    CHECK_TEXT(rebuild.data, "d");
+    rebuild.data = "untouched";
+    CHECK_EQ(options_parse_rebuild(0, args, &rebuild, &error), STATUS_INVALID);
+    CHECK_TEXT(error.text, "--data DIR is required");
+    char more[] = "--data d --listen x";
+    CHECK_EQ(options_parse_rebuild(words_of(more, args), args, &rebuild, &error), STATUS_INVALID);
+    CHECK_TEXT(rebuild.data, "untouched");
 }
 
 TEST(all_options)
@@ -402,6 +472,8 @@ TEST(help_names_every_option)
                                         "From 1 to 55535; default 7379.",
                                         "--groups G"};
     static const char *const asked[] = {"--connect HOST:PORT", "--json\n", "\\u00XX"};
+    static const char *const rebuild[] = {"--data DIR", "must not run"};
+    check_help(options_help_rebuild, rebuild, sizeof rebuild / sizeof rebuild[0]);
     check_help(options_help, server, sizeof server / sizeof server[0]);
     check_help(options_help_local, local, sizeof local / sizeof local[0]);
     check_help(options_help_query, asked, sizeof asked / sizeof asked[0]);

@@ -258,6 +258,11 @@ static void on_send(void *owner, const struct engine_message *message)
         ensure(m->memory.snapshot.index == message->install.last_index);
         ensure(m->memory.snapshot.config.index == message->install.config.index);
         p.message.install.config = m->memory.snapshot.config;
+        if (g->installs_newest) {
+            p.message.install.last_index = m->applied;
+            p.message.install.last_term = group_term_of(&m->memory, m->applied);
+            p.message.install.config = m->applied_config;
+        }
     }
     if (g->packet_count == g->packet_capacity) {
         g->packet_capacity = 2 * g->packet_capacity + 16;

@@ -110,6 +110,7 @@ struct group {
     char failure[200]; /* empty: none */
     struct engine_options options;
     uint32_t trailing;
+    bool installs_newest; /* an INSTALL brings what is applied, not the engine's own snapshot */
     /* When a packet leaves: how long it travels; GROUP_NEVER: lost. NULL: 1 ms. */
     uint64_t (*delay)(struct group *g, const struct group_packet *p);
     void *context;

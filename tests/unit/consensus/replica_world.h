@@ -39,12 +39,18 @@ struct packet {
     struct buf bytes;
 };
 
+/* What a store holds of the group: the text of what was applied, and how far that goes. */
+struct state {
+    uint32_t generation;
+    struct replica_base base;
+    struct buf text;
+};
+
 /* Its group's state machine: the text of what was applied, "index:payload;". */
 struct node {
     struct world *world;
     uint32_t number; /* 0: not there */
     bool is_up;
-    bool is_started; /* replica_start was called in this life */
     struct fake_env env;
     struct log log;
     struct peers peers;
@@ -52,7 +58,23 @@ struct node {
     struct replica *replica;
     struct buf applied;
     enum status apply_status; /* what apply answers from now on */
-    bool is_leader;           /* as told */
+    unsigned need_per_mille;  /* so often it lacks rows first */
+    bool is_starved;          /* until replica_resume */
+    unsigned need_calls;
+    uint32_t life;
+    /* The store: closed, not taken; taken, gone after a power cut; there for good. */
+    struct state folding;
+    struct state folded;
+    struct state synced;
+    struct state staged;        /* of another replica, complete and durable */
+    uint32_t generation_newest; /* of all that were staged here */
+    unsigned restore_calls;
+    uint64_t wanted; /* the replica that wants an install; 0: none */
+    unsigned wanted_calls;
+    uint64_t release_segment; /* may go when this batch is durable; 0: none */
+    uint64_t release_batch;
+    uint64_t trailing_bytes;
+    bool is_leader; /* as told */
     unsigned leadership_calls;
     unsigned leader_calls;
     unsigned advanced_calls;
@@ -125,7 +147,7 @@ static inline void node_receive(struct node *n, uint32_t from, struct bytes byte
     struct message_entries entries = {0};
     CHECK_EQ(message_decode(bytes, &route, &m, &entries), STATUS_OK);
     CHECK_EQ(route.group, GROUP);
-    CHECK_EQ(route.sender, from);
+    CHECK_EQ(replica_node(route.sender), from);
     replica_receive(n->replica, &route, &m);
     message_entries_deinit(&entries);
 }
@@ -160,9 +182,17 @@ static inline void deliver_to(struct world *w, uint32_t number)
 static inline enum status on_apply(void *owner, uint64_t index, struct bytes entry)
 {
     struct node *n = owner;
+    CHECK(!n->is_starved);
+    if (n->replica->engine != NULL && prng_chance(&n->env.prng, n->need_per_mille)) {
+        n->is_starved = true;
+        n->need_calls++;
+        return STATUS_NEED;
+    }
     if (n->apply_status == STATUS_OK) {
         const struct kept_entry *e = replica_entry(n->replica, index);
-        CHECK(!n->is_started || e->batch <= n->replica->batch_durable); /* LOG-3 */
+        CHECK_EQ(e->kind, ENGINE_ENTRY_COMMAND);
+        CHECK(n->replica->engine == NULL || index <= n->replica->index_durable); /* LOG-3 */
+        CHECK(!replica_is_installing(n->replica));
         buf_printf(&n->applied, "%llu:", (unsigned long long)index);
         buf_append_bytes(&n->applied, entry);
         buf_append_text(&n->applied, ";");
@@ -191,8 +221,120 @@ static inline void on_leader_changed(void *owner)
     n->leader_calls++;
 }
 
+/* ---- its state, on disk and on its way ------------------------------------------------------- */
+
+static inline void state_put(struct state *s, const struct node *n)
+{
+    s->generation = replica_generation(n->replica);
+    replica_base(n->replica, &s->base);
+    s->text.size = 0;
+    buf_append_bytes(&s->text, buf_bytes(&n->applied));
+}
+
+static inline void state_copy(struct state *to, const struct state *from)
+{
+    to->generation = from->generation;
+    to->base = from->base;
+    to->text.size = 0;
+    buf_append_bytes(&to->text, buf_bytes(&from->text));
+}
+
+static inline void state_clear(struct state *s)
+{
+    s->generation = 0;
+    s->base = (struct replica_base){0};
+    s->text.size = 0;
+}
+
+/* The store closes its overlay, takes it, and makes it durable. */
+static inline void fold_begin(struct node *n)
+{
+    state_put(&n->folding, n);
+}
+
+static inline void fold_end(struct node *n)
+{
+    uint64_t index = n->folding.base.index;
+    if (n->folding.generation == replica_generation(n->replica)) {
+        state_copy(&n->folded, &n->folding);
+    }
+    replica_folded(n->replica, index);
+}
+
+static inline void fold_sync(struct node *n)
+{
+    state_copy(&n->synced, &n->folded);
+    replica_synced(n->replica, n->folded.base.index);
+}
+
+static inline void fold_all(struct node *n)
+{
+    fold_begin(n);
+    fold_end(n);
+    fold_sync(n);
+}
+
+static inline enum status on_restore(void *owner,
+                                     uint32_t generation,
+                                     struct replica_base *out_base,
+                                     struct error *error)
+{
+    struct node *n = owner;
+    (void)error;
+    n->restore_calls++;
+    n->is_starved = false;
+    if (n->staged.base.index > 0 && n->staged.generation == generation &&
+        n->folded.generation != generation) {
+        state_copy(&n->folded, &n->staged);
+        state_copy(&n->synced, &n->staged);
+        state_copy(&n->folding, &n->staged);
+    }
+    n->applied.size = 0;
+    *out_base = (struct replica_base){0};
+    if (n->folded.generation == generation) {
+        *out_base = n->folded.base;
+        buf_append_bytes(&n->applied, buf_bytes(&n->folded.text));
+    }
+    return STATUS_OK;
+}
+
+static inline bool on_is_staged(void *owner,
+                                uint64_t index,
+                                uint64_t term,
+                                uint32_t *out_generation)
+{
+    const struct node *n = owner;
+    *out_generation = n->staged.generation;
+    return n->staged.base.index == index && n->staged.base.term == term;
+}
+
+static inline void on_wants_install(void *owner, uint64_t replica_id)
+{
+    struct node *n = owner;
+    n->wanted = replica_id;
+    n->wanted_calls++;
+}
+
+/* What the leader's store holds has been brought to `to`, and is durable there. */
+static inline void stage(struct node *to, const struct node *from)
+{
+    ensure(from->folded.base.index > 0);
+    ensure(!replica_is_installing(to->replica));
+    state_copy(&to->staged, &from->folded);
+    to->staged.generation = ++to->generation_newest;
+}
+
+static inline void node_feed(struct node *n)
+{
+    n->is_starved = false;
+    replica_resume(n->replica);
+}
+
 static const struct replica_events world_events = {
     .apply = on_apply,
+    .restore = on_restore,
+    .is_staged = on_is_staged,
+    .wants_install = on_wants_install,
     .advanced = on_advanced,
     .leadership = on_leadership,
     .leader_changed = on_leader_changed,
@@ -214,6 +356,40 @@ static inline void on_durable(void *owner, uint64_t batch)
 {
     struct node *n = owner;
     replica_durable(n->replica, batch);
+    if (n->release_segment != 0 && batch >= n->release_batch) {
+        log_release(&n->log, n->release_segment);
+        n->release_segment = 0;
+    }
+}
+
+static inline void on_segment_starts(void *owner)
+{
+    struct node *n = owner;
+    replica_log_group(n->replica);
+}
+
+static const struct log_events world_log_events = {
+    .durable = on_durable,
+    .segment_starts = on_segment_starts,
+};
+
+/* Frees what is needed no more of the segments up to this one. False: it is, for now. */
+static inline bool node_free_log(struct node *n, uint64_t segment)
+{
+    ensure(segment < log_segment_newest(&n->log));
+    if (n->release_segment != 0) {
+        return false;
+    }
+    if (log_segment_top(&n->log, segment, GROUP) > replica_synced_index(n->replica)) {
+        if (!replica_relocate(n->replica, log_segment_batch_last(&n->log, segment))) {
+            return false;
+        }
+        n->release_batch = n->log.batch_next;
+        n->release_segment = segment;
+        return true;
+    }
+    log_release(&n->log, segment);
+    return true;
 }
 
 /* Opens the node on the files in its env: everything but replica_start. */
@@ -222,23 +398,34 @@ static inline void node_open(struct node *n)
     struct error error;
     struct replica_options options = {
         .group = GROUP,
-        .id = n->number,
+        .id = replica_id_of(n->number, n->life),
         .election_timeout_ms = ELECTION_MS,
         .heartbeat_ms = HEARTBEAT_MS,
+        .trailing_bytes = n->trailing_bytes,
     };
-    struct log_options log_options = {.dir = DIR, .segment_bytes = n->world->segment_bytes};
+    struct log_options log_options = {
+        .dir = DIR,
+        .segment_bytes = n->world->segment_bytes,
+        .group_count = GROUP + 1,
+    };
     n->peers = (struct peers){.world = n->world, .node = n->number};
     n->rounds = rounds_create(&n->env.base, &n->peers);
     n->replica =
         replica_create(&n->env.base, &n->log, &n->peers, n->rounds, &options, &world_events, n);
     buf_init(&n->applied, SIZE_MAX / 2);
     n->is_up = true;
-    n->is_started = false;
     n->is_leader = false;
     n->leadership_calls = 0;
     n->leader_calls = 0;
+    n->restore_calls = 0;
+    n->is_starved = false;
+    n->wanted = 0;
+    n->release_segment = 0;
     enum status s =
-        log_open(&n->log, &n->env.base, &log_options, on_replay, n, on_durable, n, &error);
+        log_open(&n->log, &n->env.base, &log_options, on_replay, n, &world_log_events, n, &error);
+    if (s != STATUS_OK) {
+        (void)printf("node %u: %s\n", (unsigned)n->number, error.text);
+    }
     CHECK_EQ(s, STATUS_OK);
 }
 
@@ -255,8 +442,11 @@ static inline void node_start(struct node *n)
 {
     struct error error;
     struct engine_config founders = founders_of(n->world->count);
-    n->is_started = true;
-    CHECK_EQ(replica_start(n->replica, &founders, &error), STATUS_OK);
+    enum status s = replica_start(n->replica, n->life == 0 ? &founders : NULL, &error);
+    if (s != STATUS_OK) {
+        (void)printf("node %u: %s\n", (unsigned)n->number, error.text);
+    }
+    CHECK_EQ(s, STATUS_OK);
 }
 
 /* Memory goes; the files stay as they are. */
@@ -264,6 +454,7 @@ static inline void node_kill(struct node *n)
 {
     replica_stop(n->replica);
     env_timer_stop(&n->env.base, &n->log.mark_timer);
+    env_timer_stop(&n->env.base, &n->log.full_timer);
     env_file_close(&n->env.base, n->log.file);
     env_file_close(&n->env.base, n->log.prepared);
     replica_destroy(n->replica);
@@ -271,6 +462,28 @@ static inline void node_kill(struct node *n)
     log_deinit(&n->log);
     buf_deinit(&n->applied);
     n->is_up = false;
+}
+
+static inline void node_states_init(struct node *n)
+{
+    buf_init(&n->folding.text, SIZE_MAX / 2);
+    buf_init(&n->folded.text, SIZE_MAX / 2);
+    buf_init(&n->synced.text, SIZE_MAX / 2);
+    buf_init(&n->staged.text, SIZE_MAX / 2);
+}
+
+static inline void node_states_deinit(struct node *n)
+{
+    buf_deinit(&n->folding.text);
+    buf_deinit(&n->folded.text);
+    buf_deinit(&n->synced.text);
+    buf_deinit(&n->staged.text);
+}
+
+/* The store loses what it took after its last sync. While the node is down. */
+static inline void node_lose_folds(struct node *n)
+{
+    state_copy(&n->folded, &n->synced);
 }
 
 /* What no worker has synced is gone. Before node_open. */
@@ -283,6 +496,29 @@ static inline void node_revive(struct node *n)
     n->env.prng = old.prng;
     old.base.is_halted = false;
     fake_env_deinit(&old);
+}
+
+/* It comes back with nothing, as another replica. */
+static inline void node_replace(struct node *n)
+{
+    uint64_t now_us = n->env.now_us;
+    struct prng prng = n->env.prng;
+    if (n->is_up) {
+        node_kill(n);
+    }
+    n->env.base.is_halted = false;
+    fake_env_deinit(&n->env);
+    fake_env_init(&n->env);
+    n->env.now_us = now_us;
+    n->env.prng = prng;
+    state_clear(&n->folding);
+    state_clear(&n->folded);
+    state_clear(&n->synced);
+    state_clear(&n->staged);
+    n->generation_newest = 0;
+    n->life++;
+    node_open(n);
+    node_start(n);
 }
 
 static inline void node_restart(struct node *n)
@@ -321,6 +557,7 @@ static inline struct world *world_create(uint32_t count, uint64_t segment_bytes)
         n->world = w;
         n->number = i;
         fake_env_init(&n->env);
+        node_states_init(n);
         prng_init(&n->env.prng, 1000 + i);
         node_open(n);
         node_start(n);
@@ -336,6 +573,7 @@ static inline void world_destroy(struct world *w)
             node_kill(&w->nodes[i]);
         }
         fake_env_deinit(&w->nodes[i].env);
+        node_states_deinit(&w->nodes[i]);
     }
     packets_drop_all(w);
     mem_free(w);

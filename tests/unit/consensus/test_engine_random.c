@@ -25,6 +25,7 @@ struct world {
     bool has_changes;
     bool has_transfers;
     bool has_reordering;
+    bool has_slow_installs; /* as where states are streamed before the message comes */
     bool is_healed;
     unsigned loss_per_mille;
     unsigned duplicate_per_mille;
@@ -54,6 +55,9 @@ static uint64_t delay_ms(struct group *g, const struct group_packet *p)
     struct world *w = g->context;
     if (g->cut[p->from][p->to] || prng_chance(&w->prng, w->loss_per_mille)) {
         return GROUP_NEVER;
+    }
+    if (w->has_slow_installs && p->message.type == ENGINE_INSTALL) {
+        return prng_chance(&w->prng, 400) ? GROUP_NEVER : prng_between(&w->prng, 1, 3000);
     }
     uint64_t delay = prng_between(&w->prng, 1, prng_chance(&w->prng, 30) ? 120 : 8);
     uint64_t *link = &w->link_due_ms[p->from][p->to];
@@ -369,6 +373,7 @@ static void world_init(struct world *w, uint64_t seed)
     w->has_changes = prng_chance(&w->prng, 600);
     w->has_transfers = prng_chance(&w->prng, 500);
     w->has_reordering = prng_chance(&w->prng, 400);
+    w->has_slow_installs = prng_chance(&w->prng, 500);
     w->loss_per_mille = (unsigned)prng_below(&w->prng, 60);
     w->duplicate_per_mille = (unsigned)prng_below(&w->prng, 60);
     w->slow_disk_per_mille = 5;
@@ -381,6 +386,7 @@ static void world_init(struct world *w, uint64_t seed)
     group_init(&w->group, &options, count, voters, voters);
     w->group.context = w;
     w->group.delay = delay_ms;
+    w->group.installs_newest = prng_chance(&w->prng, 500);
 }
 
 static bool run_seed(uint64_t seed)

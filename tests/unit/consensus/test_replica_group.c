@@ -249,7 +249,7 @@ TEST(overwritten_write_acknowledges_nothing)
     CHECK(propose(b, "y") >= index);
     node_sync(b);
     unsigned lost = a->leadership_calls;
-    for (unsigned step = 0; a->replica->entries[index - 1].term < replica_term(b->replica);
+    for (unsigned step = 0; replica_entry(a->replica, index)->term < replica_term(b->replica);
          step++) {
         CHECK(step < 100);
         fake_env_advance(&b->env, HEARTBEAT_MS);

@@ -1,12 +1,18 @@
 /*
  * Three replicas under random delays, losses and crashes. What one applied, nobody ever
- * contradicts; whatever a node says is true of its disk at that moment; no read is too old.
+ * contradicts; whatever a node says is true of its disk at that moment; no read is too old. With
+ * states: they are folded and synced at random, segments of the log go, followers that lag get
+ * snapshots, apply waits for rows, disks are full, and a node comes back with nothing.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "replica_world.h"
 
 #define RANDOM_SEGMENT_BYTES (64u * KIB)
+#define SMALL_SEGMENT_BYTES (8u * KIB)
+#define SEGMENTS_MAX 12u
+#define LIVES_MAX 4u
 #define STEPS 10000u
 #define READS_MAX 64u
 
@@ -30,7 +36,22 @@ struct chaos {
     unsigned reads_done;
     unsigned restarts;
     unsigned checked;
+    bool has_states;
+    unsigned fold_steps[NODES_MAX + 1]; /* of a fold under way */
+    bool is_settled;                    /* the leader's members are those that are wished */
+    unsigned replaced;
+    unsigned staged;
+    unsigned released;
+    unsigned starved;
 };
+
+/* Sums over the runs: the test says nothing if these did not happen. */
+static struct {
+    unsigned staged;
+    unsigned released;
+    unsigned replaced;
+    unsigned starved;
+} total;
 
 static struct chaos *chaos; /* of the test that runs: on_sent has no owner */
 
@@ -44,12 +65,14 @@ static void check_ack(const struct replica *disk,
         return; /* said before a newer leader was heard of: then it was true */
     }
     uint64_t last = m->append_result.last_index;
-    CHECK(disk->entry_count >= last);
+    CHECK(disk->entry_last >= last);
     if (!replica_is_leader(leader) || leader->term != m->term) {
         return;
     }
-    for (uint64_t i = 1; i <= last && i <= leader->entry_count; i++) {
-        CHECK_EQ(disk->entries[i - 1].term, leader->entries[i - 1].term);
+    for (uint64_t i = 1; i <= last; i++) {
+        if (replica_has_entry(disk, i) && replica_has_entry(leader, i)) {
+            CHECK_EQ(replica_entry(disk, i)->term, replica_entry(leader, i)->term);
+        }
     }
 }
 
@@ -85,14 +108,20 @@ static void check_probes(const struct replica *disk, struct bytes message)
 /* As if the node lost its power at this moment. */
 static void check_sent(struct node *from, uint32_t to, struct bytes message)
 {
-    struct node copy = {.world = from->world, .number = from->number};
-    if (!prng_chance(&chaos->prng, 300)) {
+    struct node copy = {.world = from->world, .number = from->number, .life = from->life};
+    if (!prng_chance(&chaos->prng, chaos->has_states ? 30 : 300)) {
         return;
     }
     chaos->checked++;
+    node_states_init(&copy);
+    state_copy(&copy.folded, prng_chance(&chaos->prng, 500) ? &from->folded : &from->synced);
+    state_copy(&copy.synced, &from->synced);
+    state_copy(&copy.staged, &from->staged);
     fake_env_init(&copy.env);
     fake_env_copy_files(&copy.env, &from->env);
     node_open(&copy);
+    struct error error;
+    CHECK_EQ(replica_replay_end(copy.replica, &error), STATUS_OK);
     if (message.data[0] == MESSAGE_RAFT) {
         struct message_route route;
         struct engine_message m;
@@ -108,6 +137,7 @@ static void check_sent(struct node *from, uint32_t to, struct bytes message)
     }
     node_kill(&copy);
     fake_env_deinit(&copy.env);
+    node_states_deinit(&copy);
 }
 
 /* ---- what was applied ------------------------------------------------------------------------ */
@@ -186,11 +216,20 @@ static void random_packet(struct chaos *c)
     }
 }
 
-static void crash(struct chaos *c, struct node *n)
+/* It comes back; as another replica, if it has lost everything. */
+static void crash(struct chaos *c, struct node *n, bool is_lost)
 {
     unsigned calls = n->leadership_calls;
     c->restarts++;
-    node_restart(n);
+    c->fold_steps[n->number] = 0;
+    if (is_lost) {
+        node_replace(n);
+    } else {
+        if (prng_chance(&c->prng, 500)) {
+            node_lose_folds(n);
+        }
+        node_restart(n);
+    }
     n->leadership_calls += calls + 1; /* its reads of before are refused */
     for (size_t i = c->world->packet_count; i > 0; i--) {
         const struct packet *p = &c->world->packets[i - 1];
@@ -198,6 +237,95 @@ static void crash(struct chaos *c, struct node *n)
             struct packet lost = packet_take(c->world, i - 1);
             buf_deinit(&lost.bytes);
         }
+    }
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+static void fold_step(struct chaos *c, struct node *n)
+{
+    unsigned *step = &c->fold_steps[n->number];
+    if (*step == 0) {
+        fold_begin(n);
+    } else if (*step == 1) {
+        fold_end(n);
+    } else {
+        fold_sync(n);
+    }
+    *step = (*step + 1) % 3;
+}
+
+static void free_log(struct chaos *c, struct node *n)
+{
+    uint64_t oldest = log_segment_oldest(&n->log);
+    uint64_t newest = log_segment_newest(&n->log);
+    if (newest > oldest + SEGMENTS_MAX) {
+        c->fold_steps[n->number] = 0;
+        fold_all(n);
+    }
+    if (newest > oldest + 1) {
+        c->released += node_free_log(n, prng_between(&c->prng, oldest, newest - 1)) ? 1 : 0;
+    }
+}
+
+/* The leader's state reaches the replica that it is wanted for; its message may get lost. */
+static void serve_install(struct chaos *c, struct node *n, bool is_sent)
+{
+    uint64_t wanted = n->wanted;
+    if (wanted == 0 || n->folded.base.index == 0) {
+        return;
+    }
+    struct node *to = &c->world->nodes[replica_node(wanted)];
+    n->wanted = 0;
+    if (replica_id(to->replica) != wanted || replica_is_installing(to->replica)) {
+        return;
+    }
+    stage(to, n);
+    c->staged++;
+    if (is_sent) {
+        (void)replica_send_install(n->replica, wanted, &to->staged.base);
+    }
+}
+
+static void set_members(struct chaos *c, struct node *n)
+{
+    uint64_t ids[NODES_MAX];
+    for (uint32_t i = 1; i <= c->world->count; i++) {
+        ids[i - 1] = replica_id(c->world->nodes[i].replica);
+    }
+    bool is_done = false;
+    CHECK_EQ(replica_set_members(n->replica, ids, c->world->count, &is_done), STATUS_OK);
+    if (replica_is_leader(n->replica)) {
+        c->is_settled = is_done;
+    }
+}
+
+static void random_state(struct chaos *c, struct node *n)
+{
+    if (prng_chance(&c->prng, 50)) {
+        fold_step(c, n);
+    }
+    if (prng_chance(&c->prng, 30)) {
+        free_log(c, n);
+    }
+    if (prng_chance(&c->prng, 100)) {
+        serve_install(c, n, prng_chance(&c->prng, 700));
+    }
+    if (prng_chance(&c->prng, n->is_starved ? 200 : 5)) {
+        node_feed(n);
+    }
+    if (prng_chance(&c->prng, 3)) {
+        replica_set_full(n->replica, prng_chance(&c->prng, 300));
+    }
+    if (prng_chance(&c->prng, 50)) {
+        set_members(c, n);
+    }
+    struct node *lost = &c->world->nodes[1 + prng_below(&c->prng, c->world->count)];
+    if (c->is_settled && lost->life < LIVES_MAX && prng_chance(&c->prng, 2)) {
+        c->is_settled = false;
+        c->replaced++;
+        crash(c, lost, true);
+        lost->need_per_mille = 20;
     }
 }
 
@@ -221,7 +349,7 @@ static void random_step(struct chaos *c)
     }
     if (replica_is_leader(n->replica) && prng_chance(&c->prng, 200)) {
         (void)snprintf(text, sizeof text, "%u", ++c->proposed);
-        CHECK(propose(n, text) > 0);
+        CHECK(propose(n, text) > 0 || !replica_has_room(n->replica));
     }
     if (replica_is_leader(n->replica) && prng_chance(&c->prng, 200)) {
         begin_read(c, n);
@@ -230,7 +358,10 @@ static void random_step(struct chaos *c)
         w->is_cut[n->number] = !w->is_cut[n->number];
     }
     if (prng_chance(&c->prng, 2)) {
-        crash(c, n);
+        crash(c, n, false);
+    }
+    if (c->has_states) {
+        random_state(c, n);
     }
     if (w->packet_count > PACKETS_MAX / 2) {
         packets_drop_all(w);
@@ -239,25 +370,66 @@ static void random_step(struct chaos *c)
     check_reads(c);
 }
 
-static void run_seed(uint64_t seed)
+static void heal(struct chaos *c)
 {
-    struct chaos c = {.world = world_create(3, RANDOM_SEGMENT_BYTES)};
+    for (uint32_t i = 1; i <= c->world->count; i++) {
+        struct node *n = &c->world->nodes[i];
+        c->world->is_cut[i] = false;
+        c->starved += n->need_calls;
+        n->need_per_mille = 0;
+        replica_set_full(n->replica, false);
+        node_feed(n);
+    }
+    world_calm(c->world); /* a deposed leader hears of it */
+}
+
+static bool is_together(const struct chaos *c, uint64_t last)
+{
+    for (uint32_t i = 1; i <= c->world->count; i++) {
+        if (replica_applied(c->world->nodes[i].replica) < last) {
+            return false;
+        }
+    }
+    return !c->has_states || c->is_settled;
+}
+
+static uint64_t come_together(struct chaos *c)
+{
+    uint64_t last = propose(world_elect(c->world), "last");
+    CHECK(last > 0);
+    for (unsigned step = 0; !is_together(c, last); step++) {
+        CHECK(step < 300);
+        world_calm(c->world);
+        struct node *leader = world_elect(c->world);
+        if (c->has_states) {
+            fold_all(leader);
+            serve_install(c, leader, true);
+            set_members(c, leader);
+        }
+        uint64_t now = replica_last_index(leader->replica);
+        last = now > last ? now : last;
+    }
+    world_calm(c->world);
+    return last;
+}
+
+static void run_seed(uint64_t seed, bool has_states)
+{
+    uint64_t segment_bytes = has_states ? SMALL_SEGMENT_BYTES : RANDOM_SEGMENT_BYTES;
+    struct chaos c = {.world = world_create(3, segment_bytes), .has_states = has_states};
     chaos = &c;
     prng_init(&c.prng, seed);
     buf_init(&c.truth, SIZE_MAX / 2);
     c.world->on_sent = check_sent;
+    for (uint32_t i = 1; has_states && i <= 3; i++) {
+        c.world->nodes[i].need_per_mille = 20;
+        c.world->nodes[i].trailing_bytes = 1;
+    }
     for (unsigned step = 0; step < STEPS; step++) {
         random_step(&c);
     }
-    for (uint32_t i = 1; i <= 3; i++) {
-        c.world->is_cut[i] = false;
-    }
-    world_calm(c.world); /* a deposed leader hears of it */
-    struct node *leader = world_elect(c.world);
-    uint64_t last = propose(leader, "last");
-    CHECK(last > 0);
-    world_calm(c.world);
-    world_calm(c.world);
+    heal(&c);
+    uint64_t last = come_together(&c);
     check_everybody(&c);
     CHECK_EQ(c.applied_most, last);
     check_reads(&c);
@@ -266,7 +438,11 @@ static void run_seed(uint64_t seed)
     }
     CHECK(c.proposed > 20);
     CHECK(c.reads_done > 10);
-    CHECK(c.checked > 100);
+    CHECK(c.checked > 50);
+    total.staged += c.staged;
+    total.released += c.released;
+    total.replaced += c.replaced;
+    total.starved += c.starved;
     buf_deinit(&c.truth);
     world_destroy(c.world);
 }
@@ -274,6 +450,31 @@ static void run_seed(uint64_t seed)
 TEST(chaos_contradicts_nothing)
 {
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        run_seed(seed);
+        run_seed(seed, false);
     }
+}
+
+/* REPLICA_RANDOM_SEEDS=from-to runs other seeds, and prints each. */
+TEST(chaos_of_states_contradicts_nothing)
+{
+    uint64_t from = 1;
+    uint64_t to = 8;
+    const char *range = getenv("REPLICA_RANDOM_SEEDS");
+    if (range != NULL) {
+        char *rest = NULL;
+        from = strtoull(range, &rest, 10);
+        to = *rest == '-' ? strtoull(rest + 1, NULL, 10) : from;
+    }
+    for (uint64_t seed = from; seed <= to; seed++) {
+        if (range != NULL) {
+            (void)printf("seed %u\n", (unsigned)seed);
+            (void)fflush(stdout);
+        }
+        run_seed(seed, true);
+    }
+    unsigned seeds = (unsigned)(to - from + 1);
+    CHECK(total.staged >= 2 * seeds);
+    CHECK(total.released >= 4 * seeds);
+    CHECK(total.replaced >= seeds);
+    CHECK(total.starved >= 4 * seeds);
 }

@@ -325,6 +325,41 @@ TEST(answer_counts_backwards_only)
     world_stop(&w);
 }
 
+/* MOVE-1: node 3 in its second life is asked and heard; this node in an earlier life is not asked.
+ */
+TEST(replicas_of_later_lives)
+{
+    struct rounds_world w;
+    world_start(&w);
+    struct engine_config *config = &w.replicas[0].config;
+    *config = voters(4);
+    config->members[2].id = replica_id_of(3, 1);
+    config->members[3].id = replica_id_of(SELF, 2);
+    uint64_t round = ask(&w, 0);
+    rounds_flush(w.rounds);
+    CHECK_EQ(w.peers.count, 2u);
+    CHECK_EQ(message_probe_item(sent_to(&w, 3, MESSAGE_PROBE), 0).receiver, replica_id_of(3, 1));
+    struct message_probe_item item = {
+        .group = 5,
+        .sender = SELF,
+        .receiver = replica_id_of(3, 1),
+        .term = 7,
+    };
+    receive(&w, 2, MESSAGE_PROBE_RESULT, round, &item, 1); /* not its to say */
+    answer(&w, 2, 0, round);
+    CHECK_EQ(confirmed(&w, 0), 0u);
+    receive(&w, 3, MESSAGE_PROBE_RESULT, round, &item, 1);
+    CHECK_EQ(confirmed(&w, 0), round);
+    forget_sent(&w);
+    item.sender = replica_id_of(2, 4); /* it asks, in its fifth life */
+    item.receiver = SELF;
+    receive(&w, 3, MESSAGE_PROBE, round, &item, 1);
+    CHECK_EQ(w.peers.count, 0u);
+    receive(&w, 2, MESSAGE_PROBE, round, &item, 1);
+    CHECK_EQ(w.peers.count, 1u);
+    world_stop(&w);
+}
+
 /* Each of these answers says nothing about this leadership, or was never asked for. */
 TEST(answers_that_do_not_count)
 {

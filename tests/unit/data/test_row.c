@@ -167,8 +167,101 @@ TEST(not_a_row_key)
     CHECK_EQ(row_key_decode(bytes_of(row.data, 0), &back, &key), STATUS_MALFORMED);
     row.data[6] = 'x';
     CHECK_EQ(row_key_decode(buf_bytes(&row), &back, &key), STATUS_MALFORMED);
+    row.data[6] = 'o';
+    CHECK_EQ(row_key_decode(buf_bytes(&row), &back, &key), STATUS_OK);
+    row.data[row.size - 1] = 1; /* no end */
+    CHECK_EQ(row_key_decode(buf_bytes(&row), &back, &key), STATUS_MALFORMED);
+    row.data[row.size - 1] = 0;
+    row.data[row.size - 2] = 1;
+    CHECK_EQ(row_key_decode(buf_bytes(&row), &back, &key), STATUS_MALFORMED);
+    row.data[row.size - 2] = 0;
+    row.data[row.size - 3] = 0; /* a zero that is not escaped */
+    CHECK_EQ(row_key_decode(buf_bytes(&row), &back, &key), STATUS_MALFORMED);
     buf_deinit(&key);
     buf_deinit(&row);
+}
+
+/* ---- head rows ------------------------------------------------------------------------------- */
+
+TEST(head_row_keys_golden)
+{
+    static const uint8_t golden[] = {0x01,
+                                     0x02,
+                                     0x03,
+                                     0x04,
+                                     0x05,
+                                     0x06,
+                                     'd',
+                                     0x0a,
+                                     0x0b,
+                                     0x0c,
+                                     0x0d,
+                                     0x11,
+                                     0x12,
+                                     0x13,
+                                     0x14,
+                                     0x15,
+                                     0x16,
+                                     0x17,
+                                     0x18};
+    static const uint8_t group[] = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 'g'};
+    static const uint8_t end[] = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 'h'};
+    struct buf key;
+    buf_init(&key, 64);
+    row_key_append_dup(&key, 0x0102, 0x03040506, 0x0a0b0c0d, 0x1112131415161718);
+    CHECK_BYTES(buf_bytes(&key), bytes_of(golden, sizeof golden));
+    buf_clear(&key, SIZE_MAX);
+    row_key_append_generation(&key, 0x0102, 0x03040506);
+    CHECK_BYTES(buf_bytes(&key), bytes_of(golden, ROW_GENERATION_BYTES));
+    buf_clear(&key, SIZE_MAX);
+    row_key_append_group(&key, 0x0102, 0x03040506);
+    CHECK_BYTES(buf_bytes(&key), bytes_of(group, sizeof group));
+    buf_clear(&key, SIZE_MAX);
+    row_key_append_head_end(&key, 0x0102, 0x03040506);
+    CHECK_BYTES(buf_bytes(&key), bytes_of(end, sizeof end));
+    buf_deinit(&key);
+}
+
+TEST(dup_key_and_back)
+{
+    struct buf key;
+    uint32_t node = 0;
+    uint64_t sequence = 0;
+    buf_init(&key, 64);
+    row_key_append_dup(&key, 7, 8, UINT32_MAX - 1, UINT64_MAX - 2);
+    CHECK_EQ(row_key_decode_dup(buf_bytes(&key), &node, &sequence), STATUS_OK);
+    CHECK_EQ(node, UINT32_MAX - 1);
+    CHECK_EQ(sequence, UINT64_MAX - 2);
+    CHECK_EQ(row_key_decode_dup(bytes_of(key.data, key.size - 1), &node, &sequence),
+             STATUS_MALFORMED);
+    buf_append(&key, "", 1);
+    CHECK_EQ(row_key_decode_dup(buf_bytes(&key), &node, &sequence), STATUS_MALFORMED);
+    key.data[6] = 'g';
+    CHECK_EQ(row_key_decode_dup(bytes_of(key.data, key.size - 1), &node, &sequence),
+             STATUS_MALFORMED);
+    buf_deinit(&key);
+}
+
+/* A gateway's own row before its others, those of the table before the group's, objects last. */
+TEST(head_rows_come_first)
+{
+    struct buf keys[7];
+    for (size_t i = 0; i < 7; i++) {
+        buf_init(&keys[i], 64);
+    }
+    row_key_append_generation(&keys[0], 1, 0x01020304);
+    row_key_append_dup(&keys[1], 1, 0x01020304, 1, 0);
+    row_key_append_dup(&keys[2], 1, 0x01020304, 1, 0x100);
+    row_key_append_dup(&keys[3], 1, 0x01020304, 0x100, 0);
+    row_key_append_group(&keys[4], 1, 0x01020304);
+    row_key_append_head_end(&keys[5], 1, 0x01020304);
+    row_key_append_prefix(&keys[6], &(struct keyspace){.group = 1, .generation = 0x01020304}, 0, 0);
+    for (size_t i = 1; i < 7; i++) {
+        CHECK(bytes_compare(buf_bytes(&keys[i - 1]), buf_bytes(&keys[i])) < 0);
+    }
+    for (size_t i = 0; i < 7; i++) {
+        buf_deinit(&keys[i]);
+    }
 }
 
 /* ---- objects --------------------------------------------------------------------------------- */

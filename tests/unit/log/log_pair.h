@@ -45,12 +45,11 @@ static inline void copy_files(struct pair *p)
     }
     fake_env_copy_files(&p->next.env, &p->left.env);
     p->next.env.fail_at = 0;
-    const char *unfinished[] = {SEGMENT_2 ".new",
-                                SEGMENT_3 ".new",
-                                DIR "/0000000000000004.log.new"};
-    for (size_t i = 0; i < 3; i++) {
-        if (fake_env_file(&p->next.env, unfinished[i]) != NULL) {
-            remove_file(&p->next, unfinished[i]);
+    for (uint64_t id = 2; id < 10; id++) {
+        char unfinished[LOG_PATH_BYTES];
+        log_segment_path(unfinished, DIR, id, LOG_NEW_SUFFIX);
+        if (fake_env_file(&p->next.env, unfinished) != NULL) {
+            remove_file(&p->next, unfinished);
         }
     }
     fake_env_forget(&p->next.env);

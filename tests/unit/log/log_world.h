@@ -19,6 +19,11 @@ struct log_world {
     uint64_t replayed_count;
     uint64_t index;      /* of the newest record */
     uint64_t durable_to; /* newest batch called durable */
+    uint32_t group_count;
+    size_t start_bytes; /* payload of the GROUP record at the start of a segment */
+    bool is_silent;     /* there is no such record */
+    unsigned starts;    /* calls of segment_starts */
+    unsigned groups;    /* GROUP records replayed */
     bool is_closed;
     enum status status; /* of the last open */
     struct error error;
@@ -31,6 +36,26 @@ static inline void on_durable(void *owner, uint64_t batch)
     w->durable_to = batch;
     fake_env_note(&w->env, "durable %llu", (unsigned long long)batch);
 }
+
+/* What every segment begins with in these tests; not counted as a record of the world. */
+static inline void on_segment_starts(void *owner)
+{
+    struct log_world *w = owner;
+    w->starts++;
+    fake_env_note(&w->env, "segment_starts");
+    if (w->is_silent) {
+        return;
+    }
+    struct log_record r = {.group = 1, .kind = LOG_KIND_GROUP, .term = 1};
+    uint8_t *bytes = mem_alloc_zero(w->start_bytes + 1);
+    (void)log_append(&w->log, &r, bytes_of(bytes, w->start_bytes));
+    mem_free(bytes);
+}
+
+static const struct log_events world_events = {
+    .durable = on_durable,
+    .segment_starts = on_segment_starts,
+};
 
 static inline void on_closed(void *owner)
 {
@@ -47,6 +72,10 @@ static inline enum status on_replay(void *ctx,
 {
     (void)error;
     struct log_world *w = ctx;
+    if (record->kind == LOG_KIND_GROUP) {
+        w->groups++;
+        return STATUS_OK;
+    }
     buf_printf(&w->replayed, "%llu=", (unsigned long long)record->index);
     buf_append_bytes(&w->replayed, payload);
     buf_append_text(&w->replayed, ";");
@@ -58,7 +87,7 @@ static inline enum status on_replay(void *ctx,
 
 static inline void world_init(struct log_world *w)
 {
-    *w = (struct log_world){0};
+    *w = (struct log_world){.group_count = 8};
     fake_env_init(&w->env);
     buf_init(&w->replayed, SIZE_MAX / 2);
 }
@@ -69,6 +98,7 @@ static inline struct log_options world_options(void)
         .dir = DIR,
         .segment_bytes = LOG_SEGMENT_BYTES_MIN,
         .node_id = "0123456789abcde",
+        .group_count = 8,
     };
 }
 
@@ -76,19 +106,23 @@ static inline struct log_options world_options(void)
 static inline void world_open(struct log_world *w)
 {
     struct log_options options = world_options();
+    options.group_count = w->group_count;
     buf_clear(&w->replayed, SIZE_MAX);
     w->replayed_count = 0;
     w->index = 0;
     w->durable_to = 0;
+    w->groups = 0;
     w->is_closed = false;
     w->error = (struct error){0};
-    w->status = log_open(&w->log, &w->env.base, &options, on_replay, w, on_durable, w, &w->error);
+    w->status =
+        log_open(&w->log, &w->env.base, &options, on_replay, w, &world_events, w, &w->error);
 }
 
 /* A process that dies: jobs and timers never run, all memory is gone, the files stay. */
 static inline void world_die(struct log_world *w)
 {
     env_timer_stop(&w->env.base, &w->log.mark_timer);
+    env_timer_stop(&w->env.base, &w->log.full_timer);
     w->env.job_count = 0;
     env_file_close(&w->env.base, w->log.file);
     env_file_close(&w->env.base, w->log.prepared);

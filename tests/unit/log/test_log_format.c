@@ -30,6 +30,19 @@ static const char golden_kinds[] = "444261740270d76e2311000000000000a80000000400
                                    "2311000000000000557056270d1dc64c0000000004000500"
                                    "020000000000000028272625242322212311000000000000";
 
+static const char golden_snapshot_kinds[] = "44426174a93e90932311000000000000e800000005000000"
+                                            "000000000000000003000000000000000020000000000000"
+                                            "557056277b2a1f5405000000010006000200000000000000"
+                                            "0200010000000000231100000000000067726f7570000000"
+                                            "557056270eed226404000000010007000300000000000000"
+                                            "38373635343332312311000000000000696e737400000000"
+                                            "55705627ad0f87eb05000000040008000200000000000000"
+                                            "0700000000000000231100000000000068656c6c6f000000"
+                                            "557056272790ba2700000000040009000200000000000000"
+                                            "080000000000000023110000000000005570562728ff9325"
+                                            "0300000004000a0002000000000000000900000000000000"
+                                            "23110000000000006366670000000000";
+
 static uint8_t segment[SEGMENT_BYTES];
 
 static void check_hex(const uint8_t *bytes, const char *hex)
@@ -180,52 +193,73 @@ TEST(records_and_back)
 
 /* ---- kinds of records ------------------------------------------------------------------------ */
 
-static const struct {
+struct sample {
     struct log_record record;
     const char *payload;
-} others[] = {
+};
+
+static const struct sample others[] = {
     {{.group = 1, .kind = LOG_KIND_BARRIER, .term = 2, .index = 8}, ""},
     {{.group = 1, .kind = LOG_KIND_CHANGE, .term = 2, .index = 9}, "cfg"},
     {{.group = 4, .kind = LOG_KIND_STATE, .term = 0x1112131415161718, .index = 5}, ""},
     {{.group = 4, .kind = LOG_KIND_COMMIT, .term = 2, .index = 0x2122232425262728}, ""},
 };
-#define OTHER_COUNT (sizeof others / sizeof others[0])
 
-TEST(other_kinds_golden_and_back)
+static const struct sample snapshot_kinds[] = {
+    {{.group = 1, .kind = LOG_KIND_GROUP, .term = 2, .index = 0x10002}, "group"},
+    {{.group = 1, .kind = LOG_KIND_INSTALL, .term = 3, .index = 0x3132333435363738}, "inst"},
+    {{.group = 4, .kind = LOG_KIND_RELOCATED_ENTRY, .term = 2, .index = 7}, "hello"},
+    {{.group = 4, .kind = LOG_KIND_RELOCATED_BARRIER, .term = 2, .index = 8}, ""},
+    {{.group = 4, .kind = LOG_KIND_RELOCATED_CHANGE, .term = 2, .index = 9}, "cfg"},
+};
+
+static void check_golden(const struct sample *samples, uint32_t count, const char *golden)
 {
     struct buf batch;
     buf_init(&batch, SEGMENT_BYTES);
     memset(segment, 0, sizeof segment);
     (void)buf_reserve(&batch, LOG_BATCH_HEADER_BYTES);
     buf_extend(&batch, LOG_BATCH_HEADER_BYTES);
-    for (size_t i = 0; i < OTHER_COUNT; i++) {
-        log_record_append(&batch, &others[i].record, bytes_of_text(others[i].payload));
+    for (size_t i = 0; i < count; i++) {
+        log_record_append(&batch, &samples[i].record, bytes_of_text(samples[i].payload));
     }
     struct log_batch_header h = {
         .number = 0x1123,
         .size = (uint32_t)(batch.size - LOG_BATCH_HEADER_BYTES),
-        .count = OTHER_COUNT,
+        .count = count,
         .synced = {.segment = 3, .offset = BATCH_AT},
     };
     log_batch_seal(batch.data, &h, &place, BATCH_AT);
     memcpy(segment + BATCH_AT, batch.data, batch.size);
-    CHECK_EQ(batch.size, sizeof golden_kinds / 2);
-    check_hex(segment + BATCH_AT, golden_kinds);
+    CHECK_EQ(batch.size, strlen(golden) / 2);
+    check_hex(segment + BATCH_AT, golden);
     buf_deinit(&batch);
 
     uint64_t at = BATCH_AT + LOG_BATCH_HEADER_BYTES;
-    for (size_t i = 0; i < OTHER_COUNT; i++) {
+    for (size_t i = 0; i < count; i++) {
         uint64_t number = 0;
         struct log_record r;
         struct bytes payload;
         CHECK(log_record_decode(segment, SEGMENT_BYTES, at, &place, &number, &r, &payload));
-        CHECK_EQ(r.group, others[i].record.group);
-        CHECK_EQ(r.kind, others[i].record.kind);
-        CHECK_EQ(r.term, others[i].record.term);
-        CHECK_EQ(r.index, others[i].record.index);
-        CHECK_BYTES(payload, bytes_of_text(others[i].payload));
+        CHECK_EQ(r.group, samples[i].record.group);
+        CHECK_EQ(r.kind, samples[i].record.kind);
+        CHECK_EQ(r.term, samples[i].record.term);
+        CHECK_EQ(r.index, samples[i].record.index);
+        CHECK_BYTES(payload, bytes_of_text(samples[i].payload));
         at += log_record_size(payload.size);
     }
+}
+
+TEST(other_kinds_golden_and_back)
+{
+    check_golden(others, sizeof others / sizeof others[0], golden_kinds);
+}
+
+TEST(snapshot_kinds_golden_and_back)
+{
+    check_golden(snapshot_kinds,
+                 sizeof snapshot_kinds / sizeof snapshot_kinds[0],
+                 golden_snapshot_kinds);
 }
 
 /* Numbers, names and what they may hold: all of it is on disk. */
@@ -236,15 +270,22 @@ TEST(kinds_golden)
         const char *name;
         enum status without_index;
         enum status with_payload;
+        bool is_entry;
     } golden[] = {
-        {1, "entry", STATUS_CORRUPT, STATUS_OK},
-        {2, "barrier", STATUS_CORRUPT, STATUS_CORRUPT},
-        {3, "change", STATUS_CORRUPT, STATUS_OK},
-        {4, "state", STATUS_OK, STATUS_CORRUPT},
-        {5, "commit", STATUS_CORRUPT, STATUS_CORRUPT},
+        {1, "entry", STATUS_CORRUPT, STATUS_OK, true},
+        {2, "barrier", STATUS_CORRUPT, STATUS_CORRUPT, true},
+        {3, "change", STATUS_CORRUPT, STATUS_OK, true},
+        {4, "state", STATUS_OK, STATUS_CORRUPT, false},
+        {5, "commit", STATUS_CORRUPT, STATUS_CORRUPT, false},
+        {6, "group", STATUS_OK, STATUS_OK, false},
+        {7, "install", STATUS_CORRUPT, STATUS_OK, false},
+        {8, "relocated_entry", STATUS_CORRUPT, STATUS_OK, true},
+        {9, "relocated_barrier", STATUS_CORRUPT, STATUS_CORRUPT, true},
+        {10, "relocated_change", STATUS_CORRUPT, STATUS_OK, true},
     };
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
         CHECK_TEXT(log_kind_find(golden[i].kind)->name, golden[i].name);
+        CHECK_EQ(log_kind_find(golden[i].kind)->is_entry, golden[i].is_entry);
         struct log_record r = {.kind = golden[i].kind, .term = 1, .index = 1};
         CHECK_EQ(log_record_check(&r, 0), STATUS_OK);
         CHECK_EQ(log_record_check(&r, 1), golden[i].with_payload);
@@ -255,7 +296,7 @@ TEST(kinds_golden)
 
 TEST(unknown_kinds_are_of_a_newer_version)
 {
-    for (unsigned kind = 0; kind <= UINT8_MAX; kind = kind == 0 ? 6 : kind + 1) {
+    for (unsigned kind = 0; kind <= UINT8_MAX; kind = kind == 0 ? 11 : kind + 1) {
         struct log_record r = {.kind = (uint8_t)kind, .term = 1, .index = 1};
         CHECK(log_kind_find((uint8_t)kind) == NULL);
         CHECK_EQ(log_record_check(&r, 0), STATUS_UNSUPPORTED);

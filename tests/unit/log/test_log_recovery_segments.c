@@ -15,13 +15,14 @@ static void three_segments(struct pair *p)
     }
 }
 
+/* Released ones go oldest first, so a gap is damage, and so is a seal without a successor. */
 TEST(missing_segments)
 {
     struct pair p;
     pair_init(&p);
     three_segments(&p);
-    const char *paths[] = {SEGMENT_1, SEGMENT_2, SEGMENT_3};
-    for (size_t i = 0; i < 3; i++) {
+    const char *paths[] = {SEGMENT_2, SEGMENT_3};
+    for (size_t i = 0; i < 2; i++) {
         copy_files(&p);
         remove_file(&p.next, paths[i]);
         open_is_refused(&p.next, STATUS_CORRUPT);
@@ -29,8 +30,37 @@ TEST(missing_segments)
     }
     copy_files(&p);
     remove_file(&p.next, SEGMENT_2);
-    remove_file(&p.next, SEGMENT_3); /* a seal without a successor */
+    remove_file(&p.next, SEGMENT_3);
     open_is_refused(&p.next, STATUS_CORRUPT);
+    pair_deinit(&p);
+}
+
+/* The log begins with any segment: what stood before it was released. */
+TEST(first_segments_released)
+{
+    struct pair p;
+    pair_init(&p);
+    three_segments(&p);
+    copy_files(&p);
+    remove_file(&p.next, SEGMENT_1);
+    world_open(&p.next);
+    CHECK_EQ(p.next.status, STATUS_OK);
+    CHECK_EQ(p.next.replayed_count, p.left.index - 6);
+    CHECK_EQ(log_segment_oldest(&p.next.log), 2u);
+    world_die(&p.next);
+    remove_file(&p.next, SEGMENT_2);
+    world_open(&p.next);
+    CHECK_EQ(p.next.status, STATUS_OK);
+    CHECK_EQ(p.next.replayed_count, p.left.index - 12);
+    CHECK_EQ(log_segment_oldest(&p.next.log), 3u);
+    CHECK_EQ(log_segment_newest(&p.next.log), 3u);
+    CHECK_EQ(p.next.log.batch_next, p.left.log.batch_next);
+    CHECK_EQ(p.next.log.stats.segments, 1u);
+    world_batch(&p.next, "new");
+    world_die(&p.next);
+    world_open(&p.next);
+    CHECK_EQ(p.next.status, STATUS_OK);
+    CHECK_EQ(p.next.replayed_count, p.left.index - 12 + 1);
     pair_deinit(&p);
 }
 
@@ -230,6 +260,44 @@ TEST(every_segment_is_synced_before_its_records)
     pair_deinit(&p);
 }
 
+/*
+ * LOG-8, LOG-9: whoever hears of a record may store what follows from it, so the tail is cut and
+ * the newest batch written again before.
+ */
+TEST(settled_before_its_records_are_delivered)
+{
+    struct pair p;
+    uint64_t ends[3];
+    pair_init(&p);
+    three_batches(&p, ends);
+    copy_files(&p);
+    world_file(&p.next, SEGMENT_1)->data[ends[1]] ^= 1; /* the third batch is torn */
+    world_open(&p.next);
+    const char *events = fake_env_events(&p.next.env);
+    const char *replay = strstr(events, "replay 1\n");
+    const char *zeros = strstr(events, "write 0000000000000001.log 4288 ");
+    const char *again = strstr(events, "write 0000000000000001.log 4192 96\nsync ");
+    CHECK(zeros != NULL && again != NULL && replay != NULL);
+    CHECK(zeros < again && again < replay);
+    CHECK(strstr(replay, "write ") == NULL);
+    pair_deinit(&p);
+}
+
+/* The seal that a crash left out is written before the records in front of it are delivered. */
+TEST(sealed_before_its_records_are_delivered)
+{
+    struct pair p;
+    pair_init(&p);
+    (void)halted_rotation(&p, 5);
+    copy_files(&p);
+    world_open(&p.next);
+    CHECK_EQ(p.next.status, STATUS_OK);
+    const char *events = fake_env_events(&p.next.env);
+    const char *seal = strstr(events, " 48\nsync 0000000000000001.log\n");
+    CHECK(seal != NULL && seal < strstr(events, "replay 1\n"));
+    pair_deinit(&p);
+}
+
 /* The newest batch is at `at` of the first segment: after all reading it is written again. */
 static void newest_is_written_again(struct pair *p, uint64_t at, uint64_t size)
 {
@@ -326,7 +394,7 @@ static void open_record_of(uint8_t kind, uint64_t index, enum status status, con
 
 TEST(unknown_kind_of_record)
 {
-    const uint8_t unknown[] = {0, 6, 7, 9, 128, UINT8_MAX};
+    const uint8_t unknown[] = {0, 11, 12, 128, UINT8_MAX};
     for (size_t i = 0; i < sizeof unknown; i++) {
         open_record_of(unknown[i], 1, STATUS_UNSUPPORTED, "upgrade");
     }
@@ -334,7 +402,11 @@ TEST(unknown_kind_of_record)
 
 TEST(record_that_contradicts_its_kind)
 {
-    const uint8_t with_payload[] = {LOG_KIND_ENTRY, LOG_KIND_CHANGE};
+    const uint8_t with_payload[] = {LOG_KIND_ENTRY,
+                                    LOG_KIND_CHANGE,
+                                    LOG_KIND_INSTALL,
+                                    LOG_KIND_RELOCATED_ENTRY,
+                                    LOG_KIND_RELOCATED_CHANGE};
     for (size_t i = 0; i < sizeof with_payload; i++) {
         open_record_of(with_payload[i], 1, STATUS_OK, "");
         open_record_of(with_payload[i], 0, STATUS_CORRUPT, "damaged");
@@ -342,6 +414,8 @@ TEST(record_that_contradicts_its_kind)
     open_record_of(LOG_KIND_BARRIER, 1, STATUS_CORRUPT, "damaged"); /* with a payload */
     open_record_of(LOG_KIND_STATE, 1, STATUS_CORRUPT, "damaged");
     open_record_of(LOG_KIND_COMMIT, 1, STATUS_CORRUPT, "damaged");
+    open_record_of(LOG_KIND_RELOCATED_BARRIER, 1, STATUS_CORRUPT, "damaged");
+    open_record_of(LOG_KIND_GROUP, 0, STATUS_OK, "");
 }
 
 /* A segment has its full length before it has its name: a shorter one has lost batches. */

@@ -8,7 +8,7 @@
 #define DIR "d"
 #define PATH DIR "/node"
 
-static const char golden[] = "dougong 2\n"
+static const char golden[] = "dougong 3\n"
                              "node 000102030405060708090a0b0c0d0e0f\n"
                              "number 2\n"
                              "founders a:17379,b:17379,c:17379\n"
@@ -19,8 +19,24 @@ static const char golden[] = "dougong 2\n"
                              "member 000102030405060708090a0b0c0d0e0f\n"
                              "member 30303030303030303030303030303030\n"
                              "incarnation 4294967295\n"
+                             "life 7\n"
                              "log 1\n"
-                             "checksum fedc1867\n";
+                             "checksum f5973f6e\n";
+
+/* What versions before the first rebuild have written. */
+static const char golden_without_life[] = "dougong 2\n"
+                                          "node 000102030405060708090a0b0c0d0e0f\n"
+                                          "number 2\n"
+                                          "founders a:17379,b:17379,c:17379\n"
+                                          "groups 16\n"
+                                          "formed 1\n"
+                                          "cluster f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff\n"
+                                          "member 10101010101010101010101010101010\n"
+                                          "member 000102030405060708090a0b0c0d0e0f\n"
+                                          "member 30303030303030303030303030303030\n"
+                                          "incarnation 4294967295\n"
+                                          "log 1\n"
+                                          "checksum fedc1867\n";
 
 static struct fake_env env;
 static struct error error;
@@ -33,6 +49,7 @@ static struct identity sample(void)
         .groups = 16,
         .is_formed = true,
         .incarnation = UINT32_MAX,
+        .life = 7,
         .has_log = true,
     };
     for (uint8_t b = 0; b < IDENTITY_ID_BYTES; b++) {
@@ -55,6 +72,7 @@ static void check_same(const struct identity *a, const struct identity *b)
     CHECK_BYTES(bytes_of(a->cluster, IDENTITY_ID_BYTES), bytes_of(b->cluster, IDENTITY_ID_BYTES));
     CHECK_BYTES(bytes_of(a->members, sizeof(a->members)), bytes_of(b->members, sizeof(b->members)));
     CHECK_EQ(a->incarnation, b->incarnation);
+    CHECK_EQ(a->life, b->life);
     CHECK_EQ(a->has_log, b->has_log);
 }
 
@@ -89,6 +107,31 @@ TEST(golden_and_back)
     CHECK_EQ(store(&in), STATUS_OK);
     CHECK_EQ(load(&out), STATUS_OK);
     check_same(&in, &out);
+    fake_env_deinit(&env);
+}
+
+/* It is read as the first life, and becomes today's format with the next store. */
+TEST(format_without_life)
+{
+    struct identity in = sample();
+    struct identity out = {0};
+    fake_env_init(&env);
+    in.life = 0;
+    CHECK_EQ(store(&in), STATUS_OK);
+    buf_clear(file(), SIZE_MAX);
+    buf_append_text(file(), golden_without_life);
+    CHECK_EQ(load(&out), STATUS_OK);
+    check_same(&in, &out);
+    CHECK_EQ(store(&out), STATUS_OK);
+    CHECK(memcmp(file()->data, "dougong 3\n", 10) == 0);
+    out = (struct identity){0};
+    CHECK_EQ(load(&out), STATUS_OK);
+    check_same(&in, &out);
+    /* With a life in it, it is no file of that format. */
+    buf_clear(file(), SIZE_MAX);
+    buf_append_text(file(), golden);
+    file()->data[strlen("dougong ")] = '2';
+    CHECK_EQ(load(&out), STATUS_CORRUPT);
     fake_env_deinit(&env);
 }
 
@@ -131,6 +174,8 @@ TEST(contradictions)
         {"founders a:17379,b:17379,c:17379", "founders a:17379,b:17379,c,17379"},
         {"founders a:17379,b:17379,c:17379", "founders ,,,,,,,,,,,,,,,,,,,,,,,"},
         {"groups 16", "groups 06"},
+        {"life 7", "life +"},
+        {"dougong 3", "dougong 2"},
     };
     for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
         struct identity in = sample();
@@ -156,7 +201,7 @@ TEST(replacement_order)
     fake_env_init(&env);
     CHECK_EQ(store(&in), STATUS_OK);
     const char *order = "create node.new\n"
-                        "write node.new 0 317\n"
+                        "write node.new 0 324\n"
                         "sync node.new\n"
                         "rename node.new node\n"
                         "dir_sync d\n";
@@ -252,7 +297,7 @@ TEST(other_formats)
     fake_env_init(&env);
     CHECK_EQ(store(&in), STATUS_OK);
     struct buf *text = file();
-    text->data[strlen("dougong ")] = '3';
+    text->data[strlen("dougong ")] = '4';
     CHECK_EQ(load(&out), STATUS_UNSUPPORTED);
     CHECK(strstr(error.text, "newer version; upgrade") != NULL);
     text->data[strlen("dougong ")] = '1';

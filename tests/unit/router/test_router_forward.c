@@ -15,7 +15,8 @@ static const char golden_requests[] =
 static const char golden_replies[] =
     "0500000004030201887766554433221100000000030000000500000001000000"
     "2b4f4b0d0a8877665544332211010000000d0c0b0a0000000002000000030000"
-    "000000000004030201000000000000000003000000";
+    "0000000000040302010000000000000000030000000400000000000000020000"
+    "00010000000000000005000000";
 
 #define INCARNATION 0x01020304u
 #define TICKET 0x1122334455667788u
@@ -64,6 +65,7 @@ static struct buf sample_replies(void)
         {.ticket = TICKET, .leader = 3, .verdict = FORWARD_DONE, .reply = bytes_of_text("+OK\r\n")},
         {.ticket = TICKET, .item = 1, .leader = 0x0a0b0c0d, .verdict = FORWARD_REFUSED},
         {.ticket = 3, .item = 0x01020304, .verdict = FORWARD_LOST},
+        {.ticket = 4, .item = 2, .leader = 1, .verdict = FORWARD_NO_SPACE},
     };
     struct buf out;
     buf_init(&out, 4096);
@@ -135,6 +137,8 @@ TEST(replies_and_back)
     CHECK(forward_next_reply(&reader, &reply));
     CHECK_EQ(reply.item, 0x01020304u);
     CHECK_EQ(reply.verdict, FORWARD_LOST);
+    CHECK(forward_next_reply(&reader, &reply));
+    CHECK_EQ(reply.verdict, FORWARD_NO_SPACE);
     CHECK(!forward_next_reply(&reader, &reply));
     buf_deinit(&message);
 }
@@ -183,14 +187,14 @@ TEST(cut_messages_are_malformed)
     struct buf requests = sample_requests();
     struct buf replies = sample_replies();
     const size_t request_ends[] = {8 + 16 + 60 + 49};
-    const size_t reply_ends[] = {8 + 24 + 5, 8 + 24 + 5 + 24};
+    const size_t reply_ends[] = {8 + 24 + 5, 8 + 24 + 5 + 24, 8 + 24 + 5 + 24 + 24};
     for (size_t size = 0; size < requests.size; size++) {
         CHECK_EQ(read_all(bytes_of(requests.data, size), true),
                  is_boundary(size, request_ends, 1) ? STATUS_OK : STATUS_MALFORMED);
     }
     for (size_t size = 0; size < replies.size; size++) {
         CHECK_EQ(read_all(bytes_of(replies.data, size), false),
-                 is_boundary(size, reply_ends, 2) ? STATUS_OK : STATUS_MALFORMED);
+                 is_boundary(size, reply_ends, 3) ? STATUS_OK : STATUS_MALFORMED);
     }
     CHECK_EQ(read_all(buf_bytes(&requests), false), STATUS_MALFORMED);
     CHECK_EQ(read_all(buf_bytes(&replies), true), STATUS_MALFORMED);
@@ -219,7 +223,7 @@ TEST(each_rule_of_a_message)
     check_broken(&requests, 8 + 4 + 3, 0xff, true);  /* of very many */
     check_broken(&requests, 8 + 16 + 3, 0xff, true); /* a command of 4 GiB */
     check_broken(&replies, 8 + 20, 0, false);        /* no verdict */
-    check_broken(&replies, 8 + 20, FORWARD_FULL + 1, false);
+    check_broken(&replies, 8 + 20, FORWARD_NO_SPACE + 1, false);
     check_broken(&replies, 8 + 20, FORWARD_REFUSED, false); /* with a reply */
     check_broken(&replies, 37 + 20, FORWARD_DONE, false);   /* without one */
     check_broken(&replies, 8 + 21, 1, false);

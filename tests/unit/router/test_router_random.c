@@ -90,6 +90,14 @@ enum outcome {
     OUTCOME_DONE,
     OUTCOME_UNKNOWN,
     OUTCOME_DOWN,
+    OUTCOME_NO_SPACE,
+    OUTCOME_COUNT,
+};
+
+enum taken {
+    TAKEN,
+    TAKEN_NOT, /* refused */
+    TAKEN_NO_SPACE,
 };
 
 struct ask {
@@ -118,7 +126,7 @@ struct random_world {
     unsigned waiting[STREAMS];
     struct ask *asks;
     unsigned ask_count;
-    unsigned outcomes[4];
+    unsigned outcomes[OUTCOME_COUNT];
 };
 
 static struct random_world *world;
@@ -166,6 +174,7 @@ static void answer(const struct caller *c, enum shard_verdict verdict, const cha
         [SHARD_REFUSED] = FORWARD_REFUSED,
         [SHARD_LOST] = FORWARD_LOST,
         [SHARD_FULL] = FORWARD_FULL,
+        [SHARD_NO_SPACE] = FORWARD_NO_SPACE,
     };
     struct forward_reply reply = {
         .ticket = c->ticket,
@@ -201,14 +210,20 @@ static struct copy decode(struct bytes command, bool *out_is_write)
     };
 }
 
-/* False: refused. */
-static bool take(struct model *g, uint32_t node, struct bytes command, const struct caller *caller)
+/* Space may come and go from one write to the next. */
+static enum taken take(struct model *g,
+                       uint32_t node,
+                       struct bytes command,
+                       const struct caller *caller)
 {
     if (g->leader != node || chance(20)) {
-        return false;
+        return TAKEN_NOT;
     }
     bool is_write = false;
     struct copy copy = decode(command, &is_write);
+    if (is_write && chance(30)) {
+        return TAKEN_NO_SPACE;
+    }
     copy.caller = *caller;
     ensure(g->count < COPIES_MAX && g->read_count < COPIES_MAX);
     if (is_write) {
@@ -216,7 +231,7 @@ static bool take(struct model *g, uint32_t node, struct bytes command, const str
     } else {
         g->reads[g->read_count++] = copy;
     }
-    return true;
+    return TAKEN;
 }
 
 static void execute(struct model *g, const struct copy *c, char *out_text, size_t size)
@@ -293,8 +308,9 @@ static void elect(struct model *g)
 void shard_submit(struct shard *s, struct shard_request *r)
 {
     struct caller caller = {.here = r};
-    if (!take(s->model, 1, r->bytes, &caller)) {
-        r->done(r, SHARD_REFUSED);
+    enum taken taken = take(s->model, 1, r->bytes, &caller);
+    if (taken != TAKEN) {
+        r->done(r, taken == TAKEN_NO_SPACE ? SHARD_NO_SPACE : SHARD_REFUSED);
     }
 }
 
@@ -330,16 +346,17 @@ static void serve(const struct message *m, bool has_caller)
     enum status status = forward_requests_read(buf_bytes(&m->bytes), &reader);
     ensure(status == STATUS_OK);
     while (forward_next_batch(&reader, &batch)) {
-        bool is_refused = false;
+        enum taken taken = TAKEN;
         for (uint32_t i = 0; i < batch.count; i++) {
             struct caller caller = {.node = has_caller ? m->node : 0,
                                     .ticket = batch.ticket,
                                     .item = i};
             struct bytes command = forward_next_command(&reader);
-            is_refused =
-                is_refused || !take(&world->models[batch.group], m->node, command, &caller);
-            if (is_refused) {
-                answer(&caller, SHARD_REFUSED, "");
+            if (taken == TAKEN) {
+                taken = take(&world->models[batch.group], m->node, command, &caller);
+            }
+            if (taken != TAKEN) {
+                answer(&caller, taken == TAKEN_NO_SPACE ? SHARD_NO_SPACE : SHARD_REFUSED, "");
             }
         }
     }
@@ -424,6 +441,9 @@ static void on_done(struct router_request *request)
     } else if (strncmp(text, "-UNKNOWNRESULT", 14) == 0) {
         a->outcome = OUTCOME_UNKNOWN;
         CHECK(a->is_write);
+    } else if (strncmp(text, "-MISCONF", 8) == 0) {
+        a->outcome = OUTCOME_NO_SPACE;
+        CHECK(a->is_write);
     } else {
         CHECK(strncmp(text, "-CLUSTERDOWN", 12) == 0);
         a->outcome = OUTCOME_DOWN;
@@ -492,14 +512,13 @@ static void check_all(void)
         const struct ask *a = &world->asks[i];
         CHECK(a->outcome != OUTCOME_NONE);
         CHECK(a->executions <= 1);
-        if (a->outcome == OUTCOME_DOWN) {
+        if (a->outcome == OUTCOME_DOWN || a->outcome == OUTCOME_NO_SPACE) {
             CHECK_EQ(a->executions, 0u);
         }
     }
     for (unsigned s = 0; s < STREAMS; s++) {
         check_stream(s);
     }
-    CHECK(!router_is_busy(world->router));
     CHECK_EQ(router_memory(world->router), 0u);
 }
 
@@ -645,12 +664,12 @@ static bool is_over(void)
     for (uint32_t g = 1; g <= GROUPS; g++) {
         is_settled = is_settled && world->models[g].committed == world->models[g].count;
     }
-    return is_settled && world->ask_count == ASKS && !router_is_busy(world->router);
+    return is_settled && world->ask_count == ASKS && router_memory(world->router) == 0;
 }
 
 TEST(random_faults)
 {
-    unsigned outcomes[4] = {0};
+    unsigned outcomes[OUTCOME_COUNT] = {0};
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         static struct random_world w;
         start(&w, seed);
@@ -660,7 +679,7 @@ TEST(random_faults)
         }
         CHECK(is_over());
         check_all();
-        for (size_t i = 0; i < 4; i++) {
+        for (size_t i = 0; i < OUTCOME_COUNT; i++) {
             outcomes[i] += w.outcomes[i];
         }
         stop(&w);
@@ -669,4 +688,5 @@ TEST(random_faults)
     CHECK(outcomes[OUTCOME_DONE] > 100 * SEEDS);
     CHECK(outcomes[OUTCOME_UNKNOWN] > 10 * SEEDS);
     CHECK(outcomes[OUTCOME_DOWN] > 10 * SEEDS);
+    CHECK(outcomes[OUTCOME_NO_SPACE] > 10 * SEEDS);
 }

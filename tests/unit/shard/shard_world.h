@@ -10,7 +10,8 @@
 #include "base/mem.h"
 #include "fake_env.h"
 #include "harness.h"
-#include "shard/shard.h"
+#include "shard/shard_parts.h"
+#include "shard/snapshots.h"
 
 #define GROUP 3u
 #define NODE 7u
@@ -31,14 +32,33 @@ struct replica {
     uint64_t round; /* that new reads wait for */
     uint64_t confirmed;
     uint64_t pending_bytes;
+    uint64_t apply_to; /* what world_apply wants applied */
+    bool is_held;      /* apply() said NEED: it comes again with replica_resume */
+    unsigned holds;    /* how often so far */
+    uint64_t folded;   /* as the shard said last */
+    uint64_t synced;
+    enum status apply_status; /* of the last apply() that failed */
+};
+
+/* The snapshots below: one that is staged for the group, or none. */
+struct snapshots {
+    bool is_staged;
+    struct replica_base base;
+    uint32_t generation;
+    struct omap rows; /* head rows */
+    uint64_t offered; /* to which replica, last */
 };
 
 struct shard_world {
     struct fake_env env;
     struct store store;
+    struct store_medium *medium; /* what survives a restart; NULL: nothing */
+    unsigned misses;             /* per mille of look-ups that say NEED */
     struct stats stats;
     struct replica replica;
+    struct snapshots snapshots;
     struct shard *shard;
+    bool is_out_of_space;
     uint64_t sequence;
     uint64_t mark;
     unsigned answers; /* done() calls so far */
@@ -106,6 +126,62 @@ bool replica_has_room(const struct replica *r)
     return !r->is_full;
 }
 
+/* Term 1, and one member since entry 1. */
+static inline struct replica_base base_at(uint64_t index)
+{
+    return (struct replica_base){
+        .index = index,
+        .term = index > 0 ? 1 : 0,
+        .config = {.index = index > 0 ? 1 : 0, .count = index > 0 ? 1 : 0, .members = {{1, true}}},
+    };
+}
+
+void replica_base(const struct replica *r, struct replica_base *out_base)
+{
+    *out_base = base_at(r->index_applied);
+}
+
+void replica_folded(struct replica *r, uint64_t index)
+{
+    CHECK(index >= r->folded && index <= r->index_applied);
+    r->folded = index;
+}
+
+void replica_synced(struct replica *r, uint64_t index)
+{
+    CHECK(index >= r->synced && index <= r->folded);
+    r->synced = index;
+}
+
+/* ---- the snapshots below --------------------------------------------------------------------- */
+
+bool snapshots_is_staged(const struct snapshots *s,
+                         uint16_t group,
+                         uint64_t index,
+                         uint64_t term,
+                         uint32_t *out_generation)
+{
+    bool is_it = s->is_staged && group == GROUP && s->base.index == index && s->base.term == term;
+    if (is_it) {
+        *out_generation = s->generation;
+    }
+    return is_it;
+}
+
+const struct omap *snapshots_take(struct snapshots *s, uint16_t group, uint32_t generation)
+{
+    CHECK_EQ(group, GROUP);
+    bool is_it = s->is_staged && s->generation == generation;
+    s->is_staged = false;
+    return is_it ? &s->rows : NULL;
+}
+
+void snapshots_offer(struct snapshots *s, uint16_t group, uint64_t replica_id)
+{
+    CHECK_EQ(group, GROUP);
+    s->offered = replica_id;
+}
+
 /* ---- what happens to it ---------------------------------------------------------------------- */
 
 /* Everything proposed is committed and durable; nothing of it is applied yet. */
@@ -114,20 +190,44 @@ static inline void world_commit(struct shard_world *w)
     w->replica.index_commit = w->replica.index_last;
 }
 
-/* Applies what is proposed, up to index, as the replica does: then looks at what waits. */
+/* As the replica does: in order, until an entry has to wait for rows; then looks at what waits. */
+static inline void world_go_on(struct replica *r)
+{
+    const struct replica_events *events = shard_replica_events();
+    while (!r->is_held && r->index_applied < r->apply_to) {
+        struct buf *entry = &r->entries[r->index_applied + 1];
+        enum status s = events->apply(r->shard, r->index_applied + 1, buf_bytes(entry));
+        r->is_held = s == STATUS_NEED;
+        if (s == STATUS_NEED) {
+            r->holds++;
+            break;
+        }
+        r->apply_status = s;
+        if (s != STATUS_OK) {
+            return;
+        }
+        r->index_applied++;
+        r->pending_bytes -= entry->size;
+    }
+    events->advanced(r->shard);
+}
+
+void replica_resume(struct replica *r)
+{
+    r->is_held = false;
+    world_go_on(r);
+}
+
+/* Applies what is proposed, up to index, or as far as rows are at hand. */
 static inline void world_apply(struct shard_world *w, uint64_t index)
 {
     struct replica *r = &w->replica;
-    const struct replica_events *events = shard_replica_events();
     if (r->index_commit < index) {
         r->index_commit = index;
     }
-    while (r->index_applied < index) {
-        struct buf *entry = &r->entries[++r->index_applied];
-        r->pending_bytes -= entry->size;
-        CHECK_EQ(events->apply(w->shard, r->index_applied, buf_bytes(entry)), STATUS_OK);
-    }
-    events->advanced(w->shard);
+    r->apply_to = index;
+    world_go_on(r);
+    CHECK_EQ(r->apply_status, STATUS_OK);
 }
 
 static inline void world_apply_all(struct shard_world *w)
@@ -174,11 +274,19 @@ static inline void world_turn(struct shard_world *w)
     fake_env_run_all(&w->env);
 }
 
+/* Requests wait, or an entry. */
+static inline bool world_is_busy(const struct shard_world *w)
+{
+    const struct shard *s = w->shard;
+    return !list_is_empty(&s->gathered) || !list_is_empty(&s->proposed) ||
+           !list_is_empty(&s->reads) || w->replica.is_held;
+}
+
 /* Turns until nothing waits. */
 static inline void world_settle(struct shard_world *w)
 {
-    for (unsigned turns = 0; shard_is_busy(w->shard); turns++) {
-        CHECK(turns < 100);
+    for (unsigned turns = 0; world_is_busy(w); turns++) {
+        CHECK(turns < 200);
         world_turn(w);
         world_apply_all(w);
         world_confirm(w);
@@ -193,22 +301,76 @@ static inline void on_world_leader_changed(void *owner, uint32_t group)
     w->leader_changes++;
 }
 
-static inline void world_start(struct shard_world *w)
+static inline bool on_world_out_of_space(void *owner, uint32_t group)
 {
-    *w = (struct shard_world){0};
-    fake_env_init(&w->env);
-    struct store_options store_options = {.fold_rows = 3};
-    store_init(&w->store, &w->env.base, &store_options, store_engine_mem_create());
+    struct shard_world *w = owner;
+    CHECK_EQ(group, GROUP);
+    return w->is_out_of_space;
+}
+
+static inline void on_world_fold_starts(void *owner, bool is_sync)
+{
+    shard_fold_starts(((struct shard_world *)owner)->shard, is_sync);
+}
+
+static inline void on_world_folded(void *owner)
+{
+    shard_folded(((struct shard_world *)owner)->shard);
+}
+
+static inline void on_world_synced(void *owner)
+{
+    shard_synced(((struct shard_world *)owner)->shard);
+}
+
+/* A store on what is left of the medium, and a shard that has not looked at it yet. */
+static inline void world_open(struct shard_world *w)
+{
+    struct store_options store_options = {
+        .fold_rows = 3,
+        .fold_starts = on_world_fold_starts,
+        .folded = on_world_folded,
+        .synced = on_world_synced,
+        .owner = w,
+        .damage_hint = "run: dougong rebuild --data DIR",
+    };
+    struct store_engine *engine = store_engine_mem_create(w->medium);
+    if (w->misses > 0) {
+        store_engine_mem_miss(engine, 5, w->misses);
+    }
+    store_init(&w->store, &w->env.base, &store_options, engine);
     struct shard_options options = {
         .group = GROUP,
         .leader_changed = on_world_leader_changed,
+        .is_out_of_space = on_world_out_of_space,
         .owner = w,
+        .snapshots = &w->snapshots,
     };
     w->shard = shard_create(&w->env.base, &w->store, &w->stats, &options);
     w->replica.shard = w->shard;
+    shard_attach(w->shard, &w->replica);
+}
+
+/* misses: per mille of look-ups that say NEED. */
+static inline void world_start_missing(struct shard_world *w,
+                                       struct store_medium *medium,
+                                       unsigned misses)
+{
+    *w = (struct shard_world){.medium = medium, .misses = misses};
+    fake_env_init(&w->env);
+    omap_init(&w->snapshots.rows);
+    world_open(w);
+    struct replica_base base;
+    struct error error;
+    CHECK_EQ(shard_replica_events()->restore(w->shard, 0, &base, &error), STATUS_OK);
+    store_ready(&w->store);
     w->replica.is_leader = true;
     w->replica.round = 1;
-    shard_attach(w->shard, &w->replica);
+}
+
+static inline void world_start(struct shard_world *w)
+{
+    world_start_missing(w, NULL, 0);
 }
 
 static inline void world_stop(struct shard_world *w)
@@ -217,6 +379,7 @@ static inline void world_stop(struct shard_world *w)
     for (uint64_t i = 1; i <= w->replica.index_last; i++) {
         buf_deinit(&w->replica.entries[i]);
     }
+    omap_deinit(&w->snapshots.rows);
     store_deinit(&w->store);
     fake_env_deinit(&w->env);
 }

@@ -283,37 +283,6 @@ TEST(no_bare_commands)
     CHECK_EQ(entry_next(&reader, &c), STATUS_CORRUPT);
 }
 
-/* The forwarded bytes go into the entry as they are, but for the mark. */
-TEST(encoded_with_another_mark)
-{
-    struct buf entry = sample();
-    struct buf copy;
-    buf_init(&copy, 1024);
-    entry_start(&copy);
-    size_t first_size = SECOND_AT - FIRST_AT;
-    entry_append_encoded(&copy, bytes_of(entry.data + FIRST_AT, first_size), first.mark);
-    entry_append_encoded(&copy,
-                         bytes_of(entry.data + SECOND_AT, entry.size - SECOND_AT),
-                         second.mark);
-    entry_finish(&copy, &header);
-    CHECK_BYTES(buf_bytes(&copy), buf_bytes(&entry));
-
-    buf_clear(&copy, SIZE_MAX);
-    entry_append_encoded(&copy, bytes_of(entry.data + FIRST_AT, first_size), UINT64_MAX - 1);
-    CHECK_EQ(copy.size, first_size);
-    struct entry_reader reader;
-    struct entry_command c;
-    entry_reader_of(buf_bytes(&copy), &reader);
-    CHECK_EQ(entry_next(&reader, &c), STATUS_OK);
-    struct entry_command marked = first;
-    marked.mark = UINT64_MAX - 1;
-    check_command(&c, &marked);
-    struct bytes args = bytes_of(copy.data + 40, copy.size - 40);
-    CHECK_BYTES(args, bytes_of(entry.data + FIRST_AT + 40, first_size - 40));
-    buf_deinit(&copy);
-    buf_deinit(&entry);
-}
-
 /* A retry keeps its bytes; only sequence and mark are written anew. */
 TEST(stamped_with_sequence_and_mark)
 {

@@ -16,9 +16,9 @@ TEST(write_is_answered_when_applied)
     struct shard_world w;
     struct ask a;
     world_start(&w);
-    CHECK(!shard_is_busy(w.shard));
+    CHECK(!world_is_busy(&w));
     ask(&w, &a, "SET k v");
-    CHECK(shard_is_busy(w.shard));
+    CHECK(world_is_busy(&w));
     CHECK(shard_memory(w.shard) > 0);
     CHECK_EQ(w.replica.index_last, 0u); /* the turn goes on: it gathers */
     world_turn(&w);
@@ -27,11 +27,11 @@ TEST(write_is_answered_when_applied)
     world_confirm(&w); /* looks at what waits: committed is not applied */
     check_reply(&a, NULL);
     CHECK_EQ(a.reply.size, 0u);
-    CHECK(shard_is_busy(w.shard));
+    CHECK(world_is_busy(&w));
     CHECK_EQ(shard_memory(w.shard), w.replica.pending_bytes);
     world_apply_all(&w);
     check_reply(&a, OK);
-    CHECK(!shard_is_busy(w.shard));
+    CHECK(!world_is_busy(&w));
     CHECK_EQ(shard_memory(w.shard), 0u);
     world_stop(&w);
 }
@@ -122,7 +122,7 @@ TEST(full_window_holds_proposals)
     CHECK_EQ(w.replica.index_last, 1u);
     world_apply_all(&w);
     check_reply(&a[0], OK);
-    CHECK(shard_is_busy(w.shard));
+    CHECK(world_is_busy(&w));
     CHECK(!a[1].is_done);
     w.replica.is_full = false;
     world_turn(&w);
@@ -256,7 +256,7 @@ TEST(read_of_a_sole_voter)
     ask(&w, &a, "EXISTS k none k");
     check_reply(&a, ":2\r\n");
     CHECK_EQ(w.stats.reads_waited, 0u);
-    CHECK(!shard_is_busy(w.shard));
+    CHECK(!world_is_busy(&w));
     /* An entry that is proposed and not committed has not happened. */
     ask(&w, &set, "SET k new");
     world_turn(&w);
@@ -375,7 +375,7 @@ TEST(refused_when_not_leader)
     check_verdict(&a, SHARD_REFUSED);
     ask(&w, &a, "GET k");
     check_verdict(&a, SHARD_REFUSED);
-    CHECK(!shard_is_busy(w.shard));
+    CHECK(!world_is_busy(&w));
     world_turn(&w);
     CHECK_EQ(w.replica.index_last, 0u);
     world_win(&w);
@@ -396,7 +396,7 @@ TEST(refused_when_proposing)
     check_verdict(&a[0], SHARD_REFUSED);
     check_verdict(&a[1], SHARD_REFUSED);
     CHECK_EQ(shard_memory(w.shard), 0u);
-    CHECK(!shard_is_busy(w.shard));
+    CHECK(!world_is_busy(&w));
     CHECK_EQ(w.stats.entries_proposed, 0u);
     world_stop(&w);
 }
@@ -431,7 +431,7 @@ static void lose_everything(struct shard_world *w)
     check_verdict(&get[0], SHARD_REFUSED);
     check_verdict(&get[1], SHARD_REFUSED);
     CHECK(get[0].order < get[1].order);
-    CHECK(!shard_is_busy(w->shard));
+    CHECK(!world_is_busy(w));
     w->replica.is_full = false;
 }
 
@@ -557,7 +557,7 @@ TEST(leader_changes_are_passed_on)
     struct stats stats = {0};
     fake_env_init(&env);
     struct store_options store_options = {.fold_rows = 3};
-    store_init(&store, &env.base, &store_options, store_engine_mem_create());
+    store_init(&store, &env.base, &store_options, store_engine_mem_create(NULL));
     struct shard_options options = {.group = GROUP};
     struct shard *s = shard_create(&env.base, &store, &stats, &options);
     shard_replica_events()->leader_changed(s); /* nobody wants to know */
@@ -565,6 +565,33 @@ TEST(leader_changes_are_passed_on)
     shard_destroy(NULL);
     store_deinit(&store);
     fake_env_deinit(&env);
+}
+
+/* ---- disks that are full --------------------------------------------------------------------- */
+
+/* Refused before it gathers: certainly not executed. Reads go on, and writes once there is space.
+ */
+TEST(writes_are_refused_without_space)
+{
+    struct shard_world w;
+    struct ask a[2];
+    world_start(&w);
+    check_command(&w, "SET k v", OK);
+    w.is_out_of_space = true;
+    ask(&w, &a[0], "SET k w");
+    check_verdict(&a[0], SHARD_NO_SPACE);
+    ask(&w, &a[0], "DEL k"); /* it needs the log, too */
+    check_verdict(&a[0], SHARD_NO_SPACE);
+    CHECK_EQ(shard_memory(w.shard), 0u);
+    check_command(&w, "GET k", "$1\r\nv\r\n");
+    CHECK_EQ(w.replica.index_last, 1u);
+    world_lose(&w);
+    ask(&w, &a[0], "SET k w");
+    check_verdict(&a[0], SHARD_REFUSED); /* whether there is space says the leader */
+    world_win(&w);
+    w.is_out_of_space = false;
+    check_command(&w, "SET k w", OK);
+    world_stop(&w);
 }
 
 /* ---- facts ----------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* Applying entries: once per request, the same on every replica, and nothing that is broken. */
 #include <stdio.h>
 
-#include "shard_world.h"
+#include "shard_random.h"
 
 #define OK "+OK\r\n"
 #define NIL "$-1\r\n"
@@ -176,94 +176,6 @@ TEST(reads_are_not_remembered)
 }
 
 /* ---- the same everywhere --------------------------------------------------------------------- */
-
-static void random_command(struct prng *p, char out_text[TEXT_BYTES])
-{
-    unsigned key = (unsigned)prng_below(p, 6);
-    unsigned number = (unsigned)prng_below(p, 200);
-    switch (prng_below(p, 8)) {
-    case 0:
-        (void)snprintf(out_text, TEXT_BYTES, "SET k%u %u", key, number);
-        break;
-    case 1:
-    case 2:
-        (void)snprintf(out_text, TEXT_BYTES, "SET k%u %u PX %u", key, number, number + 1);
-        break;
-    case 3:
-        (void)snprintf(out_text, TEXT_BYTES, "DEL k%u k%u", key, (key + 1) % 6);
-        break;
-    case 4:
-    case 5:
-        (void)snprintf(out_text, TEXT_BYTES, "INCR k%u", key);
-        break;
-    case 6:
-        (void)snprintf(out_text, TEXT_BYTES, "SET k%u x NX KEEPTTL GET", key);
-        break;
-    default:
-        (void)snprintf(out_text, TEXT_BYTES, "GET k%u", key);
-        break;
-    }
-}
-
-#define ASKS 12u
-
-/* Whatever may happen between two commands. */
-static void random_event(struct shard_world *w, struct prng *p)
-{
-    if (prng_chance(p, 300)) {
-        world_turn(w);
-    }
-    if (prng_chance(p, 300)) {
-        uint64_t open = w->replica.index_last - w->replica.index_applied;
-        world_apply(w, w->replica.index_applied + prng_below(p, open + 1));
-    }
-    if (prng_chance(p, 200)) {
-        world_confirm(w);
-    }
-    if (prng_chance(p, 300)) {
-        fake_env_advance(&w->env, prng_below(p, 100));
-    }
-    if (prng_chance(p, 50)) {
-        w->env.wall_ms -= prng_below(p, 300);
-    }
-    if (prng_chance(p, 50)) {
-        w->replica.is_full = !w->replica.is_full;
-    }
-    if (prng_chance(p, 30)) {
-        world_lose(w);
-        if (prng_chance(p, 500) && w->replica.index_last > w->replica.index_commit) {
-            world_truncate(w, w->replica.index_commit + 1);
-        }
-        world_win(w);
-    }
-}
-
-/* A burst of commands, some of them retries of the burst's own. Returns how many were answered. */
-static unsigned random_burst(struct shard_world *w, struct prng *p)
-{
-    struct ask asks[ASKS];
-    char text[TEXT_BYTES];
-    unsigned answered = 0;
-    for (unsigned i = 0; i < ASKS; i++) {
-        random_command(p, text);
-        struct request_id id = {0};
-        if (i > 0 && prng_chance(p, 200)) {
-            id = asks[prng_below(p, i)].id;
-        }
-        w->mark = w->sequence > 40 && prng_chance(p, 300) ? w->sequence - 40 : w->mark;
-        ask_again(w, &asks[i], text, id);
-        random_event(w, p);
-    }
-    w->replica.is_full = false;
-    world_settle(w);
-    for (unsigned i = 0; i < ASKS; i++) {
-        CHECK(asks[i].is_done);
-        CHECK_EQ(asks[i].verdict == SHARD_DONE, asks[i].reply.size > 0);
-        answered += asks[i].verdict == SHARD_DONE ? 1 : 0;
-        buf_deinit(&asks[i].reply);
-    }
-    return answered;
-}
 
 /* A follower, and a node that starts again, apply the same bytes without any of the requests. */
 TEST(replicas_come_to_the_same_state)

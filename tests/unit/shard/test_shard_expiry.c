@@ -290,7 +290,59 @@ TEST(refused_expiry_leaves_no_read_behind)
     world_apply_all(&w);
     CHECK(get.is_done);
     CHECK(get.verdict == SHARD_DONE || get.verdict == SHARD_REFUSED);
-    CHECK(!shard_is_busy(w.shard));
+    CHECK(!world_is_busy(&w));
     buf_deinit(&get.reply);
+    world_stop(&w);
+}
+
+/* ---- disks that are full --------------------------------------------------------------------- */
+
+#define CANNOT_END                                                                                 \
+    "-MISCONF the key is about to expire, which cannot be written down: the disks of this "        \
+    "group's replicas are nearly full\r\n"
+
+/* It may neither be shown nor be said to be gone; those behind it do not wait. */
+TEST(due_key_without_space)
+{
+    struct shard_world w;
+    struct ask a[2];
+    world_start(&w);
+    check_command(&w, "SET k v PX 100", OK);
+    check_command(&w, "SET other x", OK);
+    fake_env_advance(&w.env, 150);
+    w.is_out_of_space = true;
+    ask(&w, &a[0], "GET k");
+    ask(&w, &a[1], "GET other");
+    world_confirm(&w);
+    check_reply(&a[0], CANNOT_END);
+    check_reply(&a[1], "$1\r\nx\r\n");
+    world_turn(&w);
+    CHECK_EQ(w.replica.index_last, 2u);
+    w.is_out_of_space = false;
+    check_command(&w, "GET k", NIL);
+    world_stop(&w);
+}
+
+/* The entry that ends the key is on its way and will not commit: it holds back nobody. */
+TEST(space_ends_during_an_expiry)
+{
+    struct shard_world w;
+    struct ask a[2];
+    world_start(&w);
+    check_command(&w, "SET k v PX 100", OK);
+    check_command(&w, "SET other x", OK);
+    fake_env_advance(&w.env, 150);
+    ask(&w, &a[0], "GET k");
+    ask(&w, &a[1], "GET other");
+    world_confirm(&w);
+    world_turn(&w);
+    CHECK_EQ(w.replica.index_last, 3u);
+    CHECK(!a[0].is_done);
+    w.is_out_of_space = true;
+    world_turn(&w);
+    check_reply(&a[0], CANNOT_END);
+    check_reply(&a[1], "$1\r\nx\r\n");
+    world_apply_all(&w); /* it commits after all */
+    check_command(&w, "GET k", NIL);
     world_stop(&w);
 }

@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "harness.h"
 #include "store/omap.h"
 
@@ -108,5 +110,67 @@ TEST(references_are_counted)
     CHECK_EQ(b->refs, 1u);
     blob_unref(b);
     blob_unref(NULL);
+    omap_deinit(&m);
+}
+
+/* Beyond a few rows a hash table answers single keys; it must agree with the tree. */
+TEST(hash_table_agrees_with_the_tree)
+{
+    struct omap m;
+    struct omap_item item;
+    omap_init(&m);
+    m.seed = 77;
+    for (unsigned i = 0; i < 5000; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "%u", i * 7919 % 3000);
+        if (i % 3 == 2) {
+            omap_remove(&m, bytes_of_text(key));
+        } else {
+            put(&m, key, key);
+        }
+    }
+    uint64_t walked = 0;
+    const struct omap_node *at = NULL;
+    struct bytes last = bytes_of("", 0);
+    for (; omap_next(&m, &at, &item); walked++) {
+        struct omap_item same = {0};
+        CHECK(bytes_compare(last, item.key) < 0);
+        last = item.key;
+        CHECK(omap_get(&m, item.key, &same));
+        CHECK(same.value == item.value);
+        CHECK(omap_get_hashed(&m, item.key, omap_hash(item.key, 77), &same));
+        CHECK(same.value == item.value);
+    }
+    CHECK_EQ(walked, m.count);
+    CHECK(omap_last(&m, &item));
+    CHECK_BYTES(item.key, last);
+    CHECK(!omap_get(&m, bytes_of_text("none"), &item));
+    omap_deinit(&m);
+}
+
+TEST(take_first_and_remove_range)
+{
+    struct omap m;
+    struct blob *value = NULL;
+    struct buf key;
+    struct omap_item item;
+    omap_init(&m);
+    buf_init(&key, 100);
+    CHECK(!omap_take_first(&m, &key, &value));
+    CHECK(!omap_last(&m, &item));
+    put(&m, "a", "1");
+    put(&m, "b", "2");
+    put(&m, "c", "3");
+    put(&m, "d", "4");
+    omap_remove_range(&m, bytes_of_text("aa"), bytes_of_text("d"));
+    CHECK_EQ(m.count, 2u);
+    CHECK(omap_take_first(&m, &key, &value));
+    CHECK_BYTES(buf_bytes(&key), bytes_of_text("a"));
+    CHECK_BYTES(blob_bytes(value), bytes_of_text("1"));
+    blob_unref(value);
+    check_seek(&m, "", "d", "4");
+    omap_remove_range(&m, bytes_of_text("e"), bytes_of_text("f"));
+    CHECK_EQ(m.count, 1u);
+    buf_deinit(&key);
     omap_deinit(&m);
 }
