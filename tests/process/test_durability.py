@@ -251,7 +251,7 @@ class Segment:
     """The last segment file of a directory, and where its batches stand."""
 
     def __init__(self, data):
-        self.path = sorted(Path(data).rglob("*.log"))[-1]
+        self.path = sorted(Path(data, "log").glob("*.log"))[-1]
         self.bytes = bytearray(self.path.read_bytes())
         self.batches = []  # (offset, size with header, records)
         at = SEGMENT_HEADER
@@ -366,7 +366,7 @@ def test_a_missing_log_is_refused():
     if is_redis(BINARY):
         return
     data = write_and_kill(PAIRS[:2], 0.5)
-    for path in Path(data).rglob("*.log"):
+    for path in Path(data, "log").glob("*.log"):
         path.unlink()
     server = Server(data=data)
     server.spawn()
@@ -427,7 +427,7 @@ def test_many_segments_replay():
     server.kill()
     if is_redis(BINARY):
         return
-    segments = sorted(Path(server.data).rglob("*.log"))
+    segments = sorted(Path(server.data, "log").glob("*.log"))
     check(len(segments) >= 3, f"only {len(segments)} segments: raise the amount written")
     segments[1].unlink()
     check_refuses(server.data, "a segment in the middle removed")
