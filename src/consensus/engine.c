@@ -275,6 +275,7 @@ enum status engine_compacted(struct engine *e,
     }
     const struct raft *r = &e->raft;
     ensure(!r->snapshot.installing);
+    ensure(index >= ENGINE_SNAPSHOT_INDEX_MIN);
     ensure(index > r->trail.snapshot.index);
     ensure(index <= e->commit);
     ensure(index <= r->last_stored); /* a restart must not find the log shorter */

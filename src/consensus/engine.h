@@ -19,6 +19,11 @@
 #include "base/status.h"
 
 #define ENGINE_MEMBERS_MAX 16u
+/*
+ * No snapshot ends before this: libraft takes entry 1 for present if a snapshot ends with it, and a
+ * follower without any entry would never get one.
+ */
+#define ENGINE_SNAPSHOT_INDEX_MIN 2u
 
 struct engine;
 
@@ -208,8 +213,9 @@ MUST_CHECK enum status engine_change(struct engine *e,
  */
 MUST_CHECK enum status engine_transfer(struct engine *e, uint64_t now_ms, uint64_t target);
 /*
- * A durable local snapshot at index, which is applied and durable in the log. The log keeps
- * `trailing` entries before it, at least those that may be in flight (G3): engine_log_offset.
+ * A durable local snapshot at index >= ENGINE_SNAPSHOT_INDEX_MIN, applied and durable in the log.
+ * The log keeps `trailing` entries before it, at least those that may be in flight (G3):
+ * engine_log_offset.
  */
 MUST_CHECK enum status engine_compacted(struct engine *e,
                                         uint64_t now_ms,

@@ -144,7 +144,9 @@ static uint64_t compact_to(const struct replica *r)
 
 bool replica_can_compact(const struct replica *r)
 {
-    return r->engine != NULL && !r->is_installing && compact_to(r) > r->index_compacted;
+    uint64_t index = compact_to(r);
+    return r->engine != NULL && !r->is_installing && index >= ENGINE_SNAPSHOT_INDEX_MIN &&
+           index > r->index_compacted;
 }
 
 enum status replica_compact(struct replica *r)

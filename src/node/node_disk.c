@@ -47,9 +47,10 @@ void node_fold_starts(void *owner, bool is_sync)
         snapshots_fold_starts(node->snapshots, is_lasting);
     }
     for (uint32_t g = 0; g < node_groups(node); g++) {
-        if (node->groups[g].shard != NULL) {
+        if (node->groups[g].shard != NULL &&
+            replica_applied(node->groups[g].replica) >= ENGINE_SNAPSHOT_INDEX_MIN) {
             shard_fold_starts(node->groups[g].shard, is_lasting);
-        }
+        } /* else the log keeps what little there is */
     }
     if (is_lasting) {
         log_garbage_sync_began(&node->garbage);

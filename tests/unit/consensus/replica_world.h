@@ -250,6 +250,10 @@ static inline void state_clear(struct state *s)
 static inline void fold_begin(struct node *n)
 {
     state_put(&n->folding, n);
+    if (n->folding.base.index < ENGINE_SNAPSHOT_INDEX_MIN) {
+        state_clear(&n->folding); /* no place to restart from */
+        n->folding.generation = replica_generation(n->replica);
+    }
 }
 
 static inline void fold_end(struct node *n)
