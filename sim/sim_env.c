@@ -554,10 +554,12 @@ static void judge_start(struct sim_env *e, enum status status, const struct erro
     } else if (!is_ok && e->is_start_allowed_to_fail) {
         world_trace(e->world, "%s refuses to start: %s", e->name, error->text);
         refuse(e);
-    } else if (!is_ok && is_starved(e) && (status == STATUS_NO_SPACE || !e->is_rotten)) {
+    } else if (status == STATUS_NO_SPACE && e->disk.others_bytes > 0) {
         sim_env_end(e, SIM_CRASH_KILL); /* what else is wrong with it shows later */
     } else if (!is_ok && e->is_rotten) {
         sim_env_call_operator(e, e->env.is_halted ? e->halt_text : error->text);
+    } else if (!is_ok && is_starved(e)) {
+        sim_env_end(e, SIM_CRASH_POWER_LOSS);
     } else if (!is_ok) {
         world_fail(e->world, "%s did not start: %s", e->name, error->text);
     } else if (!listens(e)) {
