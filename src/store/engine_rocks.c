@@ -145,9 +145,24 @@ static enum status get(struct engine_rocks *e,
     return STATUS_OK;
 }
 
+/*
+ * Asked without I/O about a key of a table that is not open at the moment, RocksDB says OK and
+ * gives no bytes: the key may exist (MarkKeyMayExist). So what seems empty is for a worker to read.
+ */
 static enum status rocks_get(struct store_engine *base, struct bytes key, struct blob **out_value)
 {
-    return get(rocks_of(base), rocks_of(base)->read_memory, key, out_value);
+    struct blob *value = NULL;
+    enum status s = get(rocks_of(base), rocks_of(base)->read_memory, key, &value);
+    if (s != STATUS_OK) {
+        return s;
+    }
+    if (value->size == 0) {
+        reached("store: an empty answer without I/O");
+        blob_unref(value);
+        return STATUS_NEED;
+    }
+    *out_value = value;
+    return STATUS_OK;
 }
 
 static enum status rocks_read(struct store_engine *base, struct bytes key, struct blob **out_value)

@@ -183,6 +183,32 @@ TEST(directory_in_use_or_absent_is_io)
     place_deinit(&place);
 }
 
+/* ---- what is at hand ------------------------------------------------------------------------- */
+
+/*
+ * Without I/O nothing is known by an empty answer: RocksDB gives it also for a key of a table that
+ * is not open. Only a worker can tell.
+ */
+TEST(empty_row_is_for_a_worker)
+{
+    struct place place;
+    struct omap rows;
+    struct blob *found = NULL;
+    place_init(&place, ENGINE_ROCKS);
+    struct store_engine *engine = place_open(&place);
+    omap_init(&rows);
+    omap_put(&rows, bytes_of_text("key"), blob_create(0));
+    struct store_batch batch = {.rows = &rows};
+    CHECK_EQ(engine->ops->write(engine, &batch), STATUS_OK);
+    omap_deinit(&rows);
+    CHECK_EQ(engine->ops->get(engine, bytes_of_text("key"), &found), STATUS_NEED);
+    CHECK_EQ(engine->ops->read(engine, bytes_of_text("key"), &found), STATUS_OK);
+    CHECK_EQ(found->size, 0u);
+    blob_unref(found);
+    engine->ops->destroy(engine);
+    place_deinit(&place);
+}
+
 /* ---- more data than memory ------------------------------------------------------------------- */
 
 #define LARGE_ROWS 20000u
