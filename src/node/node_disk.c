@@ -161,8 +161,8 @@ static const struct log_garbage_port garbage_port = {
 };
 
 /*
- * Before the groups are started there is nothing to say of them: this is a new node, or the start
- * goes on in the newest segment, which began with these records.
+ * Before the groups are started there is nothing to say of them; the log asks again with the next
+ * batch, as long as the newest segment has no such records.
  */
 void node_segment_starts(void *owner)
 {
