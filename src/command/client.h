@@ -28,7 +28,8 @@ struct client {
     uint64_t now_us; /* set before a LOCAL command runs */
     uint64_t input_bytes;
     uint64_t output_bytes;
-    bool must_close; /* after the replies so far */
+    uint64_t sleep_us; /* set by a LOCAL command: its reply, and all behind it, wait so long */
+    bool must_close;   /* after the replies so far */
 };
 
 void client_init(struct client *c, uint64_t id, const char *peer, const char *local);

@@ -23,6 +23,58 @@ enum command_id {
     COMMAND_ID_GET = 5,
     COMMAND_ID_EXISTS = 6,
     COMMAND_ID_MGET = 7,
+    COMMAND_ID_STRLEN = 8,
+    COMMAND_ID_GETRANGE = 9,
+    COMMAND_ID_SUBSTR = 10,
+    COMMAND_ID_GETBIT = 11,
+    COMMAND_ID_BITCOUNT = 12,
+    COMMAND_ID_BITPOS = 13,
+    COMMAND_ID_BITFIELD_RO = 14,
+    COMMAND_ID_LCS = 15,
+    COMMAND_ID_APPEND = 16,
+    COMMAND_ID_DECR = 17,
+    COMMAND_ID_INCRBY = 18,
+    COMMAND_ID_DECRBY = 19,
+    COMMAND_ID_INCRBYFLOAT = 20,
+    COMMAND_ID_GETDEL = 21,
+    COMMAND_ID_GETEX = 22,
+    COMMAND_ID_GETSET = 23,
+    COMMAND_ID_MSET = 24,
+    COMMAND_ID_MSETNX = 25,
+    COMMAND_ID_SETEX = 26,
+    COMMAND_ID_PSETEX = 27,
+    COMMAND_ID_SETNX = 28,
+    COMMAND_ID_SETRANGE = 29,
+    COMMAND_ID_SETBIT = 30,
+    COMMAND_ID_BITOP = 31,
+    COMMAND_ID_BITFIELD = 32,
+    COMMAND_ID_UNLINK = 33,
+    COMMAND_ID_TOUCH = 34,
+    COMMAND_ID_TYPE = 35,
+    COMMAND_ID_RENAME = 36,
+    COMMAND_ID_RENAMENX = 37,
+    COMMAND_ID_COPY = 38,
+    COMMAND_ID_MOVE = 39,
+    COMMAND_ID_DUMP = 40,
+    COMMAND_ID_RESTORE = 41,
+    COMMAND_ID_EXPIRE = 42,
+    COMMAND_ID_PEXPIRE = 43,
+    COMMAND_ID_EXPIREAT = 44,
+    COMMAND_ID_PEXPIREAT = 45,
+    COMMAND_ID_PERSIST = 46,
+    COMMAND_ID_TTL = 47,
+    COMMAND_ID_PTTL = 48,
+    COMMAND_ID_EXPIRETIME = 49,
+    COMMAND_ID_PEXPIRETIME = 50,
+    COMMAND_ID_OBJECT_ENCODING = 51,
+    COMMAND_ID_OBJECT_FREQ = 52,
+    COMMAND_ID_OBJECT_IDLETIME = 53,
+    COMMAND_ID_OBJECT_REFCOUNT = 54,
+    COMMAND_ID_MEMORY_USAGE = 55,
+    COMMAND_ID_SCAN = 56,
+    COMMAND_ID_DBSIZE = 57,
+    COMMAND_ID_FLUSHDB = 58,
+    COMMAND_ID_FLUSHALL = 59,
     COMMAND_ID_COUNT
 };
 
@@ -35,6 +87,11 @@ enum command_flags {
     COMMAND_STALE_OK = 1u << 5, /* needs no data: answered also while loading */
     COMMAND_NO_SCRIPT = 1u << 6,
     COMMAND_INTERNAL = 1u << 7, /* not for clients */
+    COMMAND_ADMIN = 1u << 8,
+    COMMAND_NO_MULTI = 1u << 9,
+    COMMAND_SKIP_MONITOR = 1u << 10,
+    COMMAND_SKIP_SLOWLOG = 1u << 11,
+    COMMAND_BLOCKING = 1u << 12,
 };
 
 /* Where a command runs, and how the replies of its parts become one. */
@@ -42,12 +99,16 @@ enum command_policy {
     COMMAND_LOCAL,        /* on the node the client talks to, without keys */
     COMMAND_ONE_SHARD,    /* on the group of its key */
     COMMAND_SPLIT_BY_KEY, /* may be cut into one command per key */
+    COMMAND_ALL_GROUPS,   /* without keys, on every group at once */
+    COMMAND_BY_CURSOR,    /* SCAN: on the group of the slot that args[1] names */
+    COMMAND_SWEEP,        /* at the gateway, by SCANs of one group after the other */
 };
 
 enum command_merge {
     COMMAND_MERGE_FIRST,
     COMMAND_MERGE_SUM,
     COMMAND_MERGE_ARRAY, /* one element per key, in the order of the keys */
+    COMMAND_MERGE_OK,    /* all parts said the same: that */
 };
 
 /* Keys are arguments first, first+step … last; last < 0 counts from the end. first 0: no keys. */
@@ -72,6 +133,9 @@ enum command_cluster {
     COMMAND_CLUSTER_LOCATE,
 };
 
+struct command_clients; /* command/clients.h: the connections of this node */
+struct command_admin;   /* command/admin.h: the node, its settings */
+
 /* What the server knows and handlers of LOCAL commands may show. */
 struct command_server {
     void (*info)(void *owner, struct bytes section, struct buf *out);
@@ -82,6 +146,8 @@ struct command_server {
                     uint8_t resp,
                     struct buf *reply);
     void *owner;
+    const struct command_clients *clients;
+    const struct command_admin *admin;
 };
 
 /* One run of a handler. */
@@ -94,8 +160,12 @@ struct command_call {
 
     /* Commands with keys. */
     struct view *view;
-    uint64_t now_ms; /* group time, the same on all replicas */
-    uint64_t seed;   /* the same on all replicas */
+    /*
+     * Of a write: group time, the same on all replicas. Of a read: that, or the leader's clock if
+     * it is ahead; no key that the view shows is due by it.
+     */
+    uint64_t now_ms;
+    uint64_t seed; /* the same on all replicas */
 
     /* LOCAL commands. */
     struct client *client;
@@ -116,19 +186,39 @@ struct command {
     enum command_policy policy;
     enum command_merge merge;
     struct command_keys keys;
+    /* The database of the key in args[arg], if it may be another than the selected one; or NULL. */
+    uint8_t (*database_of)(const struct bytes *args,
+                           size_t arg_count,
+                           size_t arg,
+                           uint8_t selected);
     const char *group;
     const char *since;
     const char *complexity;
     const char *summary;
-    const char *acl; /* categories, space separated */
+    const char *acl;  /* categories, space separated */
+    const char *tips; /* of COMMAND INFO, space separated; or NULL */
     const struct command *subcommands;
 };
 
 /* Families; each ends with a row whose name is NULL. */
 extern const struct command command_table_string[];
+extern const struct command command_table_number[];
+extern const struct command command_table_string_range[];
+extern const struct command command_table_lcs[];
+extern const struct command command_table_bitmap[];
+extern const struct command command_table_bitfield[];
 extern const struct command command_table_keys[];
+extern const struct command command_table_expire[];
+extern const struct command command_table_object[];
+extern const struct command command_table_dump[];
+extern const struct command command_table_scan[];
 extern const struct command command_table_connection[];
+extern const struct command command_table_client[];
 extern const struct command command_table_server[];
+extern const struct command command_table_introspect[];
+extern const struct command command_table_config[];
+extern const struct command command_table_diagnose[];
+extern const struct command command_table_refused[];
 extern const struct command command_table_cluster[];
 extern const struct command command_table_internal[];
 

@@ -13,6 +13,12 @@
 
 struct view;
 
+/* Keys of one database, as far as this view has them. Expired ones count until they are deleted. */
+struct view_counts {
+    uint64_t keys;
+    uint64_t expiring; /* of them: those with an expiry */
+};
+
 /* Called for each key; key and object are borrowed for the call. False stops the range. */
 typedef bool (*view_range_fn)(void *ctx, struct bytes key, const struct object *object);
 
@@ -21,10 +27,16 @@ struct view_ops {
     enum status (*range)(struct view *v, uint16_t slot, uint32_t hash, view_range_fn fn, void *ctx);
     enum status (*put)(struct view *v, struct bytes key, const struct object *object);
     enum status (*delete)(struct view *v, struct bytes key);
+    void (*select)(struct view *v, uint8_t database);
+    void (*count)(struct view *v, struct view_counts *out_counts);
+    void (*flush)(struct view *v);
 };
 
 struct view {
     const struct view_ops *ops;
+    /* Slots whose keys it may have: slot_first <= slot < slot_end. */
+    uint32_t slot_first;
+    uint32_t slot_end;
 };
 
 /* OK, NOT_FOUND (also: expired), NEED. The value is borrowed until the next put or delete. */
@@ -57,6 +69,25 @@ MUST_CHECK static inline enum status view_put(struct view *v,
 MUST_CHECK static inline enum status view_delete(struct view *v, struct bytes key)
 {
     return v->ops->delete (v, key);
+}
+
+/* From here on all calls are about this database; at first it is the command's own. */
+static inline void view_select(struct view *v, uint8_t database)
+{
+    v->ops->select(v, database);
+}
+
+static inline struct view_counts view_count(struct view *v)
+{
+    struct view_counts counts;
+    v->ops->count(v, &counts);
+    return counts;
+}
+
+/* Deletes all keys of the database, in constant time. */
+static inline void view_flush(struct view *v)
+{
+    v->ops->flush(v);
 }
 
 #endif

@@ -218,6 +218,7 @@ void router_merge(struct router_request *request)
     case COMMAND_MERGE_ARRAY:
         merge_array(request);
         return;
+    case COMMAND_MERGE_OK:
     case COMMAND_MERGE_FIRST:
         break;
     }

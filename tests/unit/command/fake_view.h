@@ -9,13 +9,15 @@
 #include "command/command.h"
 #include "harness.h"
 
-#define FAKE_KEYS_MAX 8u
-#define FAKE_VALUE_BYTES 64u
-#define FAKE_ARGS_MAX 16u
+#define FAKE_KEYS_MAX 32u
+#define FAKE_KEY_BYTES 64u
+#define FAKE_VALUE_BYTES 4096u
+#define FAKE_ARGS_MAX 64u
 #define FAKE_NOW_MS 1700000000000u
 
 struct fake_row {
-    char key[FAKE_VALUE_BYTES];
+    char key[FAKE_KEY_BYTES];
+    uint8_t database;
     uint8_t value[FAKE_VALUE_BYTES];
     struct object object; /* its value points here */
 };
@@ -24,9 +26,11 @@ struct fake_view {
     struct view base;
     struct fake_row rows[FAKE_KEYS_MAX];
     size_t count;
+    uint8_t database; /* of the calls that follow */
     unsigned changes;
+    uint8_t resp;        /* 2, unless a test sets it */
     const char *missing; /* this key is not at hand: STATUS_NEED */
-    char reply[4096];
+    char reply[8192];
     enum command_result result; /* of the last call */
 };
 
@@ -38,7 +42,7 @@ static inline struct fake_view *fake_of(struct view *v)
 static inline struct fake_row *fake_find(struct fake_view *f, struct bytes key)
 {
     for (size_t i = 0; i < f->count; i++) {
-        if (bytes_equal_text(key, f->rows[i].key)) {
+        if (f->rows[i].database == f->database && bytes_equal_text(key, f->rows[i].key)) {
             return &f->rows[i];
         }
     }
@@ -64,9 +68,10 @@ static inline enum status fake_put(struct view *v, struct bytes key, const struc
     struct fake_view *f = fake_of(v);
     struct fake_row *row = fake_find(f, key);
     if (row == NULL) {
-        ensure(f->count < FAKE_KEYS_MAX && key.size < FAKE_VALUE_BYTES);
+        ensure(f->count < FAKE_KEYS_MAX && key.size < FAKE_KEY_BYTES);
         row = &f->rows[f->count++];
         memcpy(row->key, key.data, key.size);
+        row->database = f->database;
     }
     ensure(object->value.size <= FAKE_VALUE_BYTES);
     memmove(row->value, object->value.data, object->value.size);
@@ -90,18 +95,74 @@ static inline enum status fake_delete(struct view *v, struct bytes key)
     return STATUS_OK;
 }
 
+static inline void fake_select(struct view *v, uint8_t database)
+{
+    fake_of(v)->database = database;
+}
+
+static inline void fake_count(struct view *v, struct view_counts *out_counts)
+{
+    struct fake_view *f = fake_of(v);
+    *out_counts = (struct view_counts){0};
+    for (size_t i = 0; i < f->count; i++) {
+        bool is_ours = f->rows[i].database == f->database;
+        out_counts->keys += is_ours ? 1 : 0;
+        out_counts->expiring += is_ours && f->rows[i].object.expires_ms != 0 ? 1 : 0;
+    }
+}
+
+static inline void fake_flush(struct view *v)
+{
+    struct fake_view *f = fake_of(v);
+    for (size_t i = f->count; i-- > 0;) {
+        if (f->rows[i].database == f->database) {
+            f->rows[i] = f->rows[--f->count];
+            f->rows[i].object.value.data = f->rows[i].value;
+        }
+    }
+    f->changes++;
+}
+
 static const struct view_ops fake_ops = {
     .get = fake_get,
     .put = fake_put,
     .delete = fake_delete,
+    .select = fake_select,
+    .count = fake_count,
+    .flush = fake_flush,
 };
 
 static inline void fake_view_init(struct fake_view *f)
 {
-    *f = (struct fake_view){.base.ops = &fake_ops};
+    *f = (struct fake_view){.base = {.ops = &fake_ops, .slot_end = 16384}, .resp = 2};
 }
 
-/* Runs the words of text, checks them first as a client's command, and returns the reply. */
+/* Runs a command, checked first as a client's, on database 0, and returns the reply. */
+static inline const char *run_args(struct fake_view *f, const struct bytes *args, size_t count)
+{
+    f->database = 0;
+    struct buf reply;
+    buf_init(&reply, sizeof f->reply - 1);
+    const struct command *c = command_resolve(args, count, &reply);
+    f->result = COMMAND_ERROR;
+    if (c != NULL) {
+        struct command_call call = {
+            .command = c,
+            .args = args,
+            .arg_count = count,
+            .resp = f->resp,
+            .reply = &reply,
+            .view = &f->base,
+            .now_ms = FAKE_NOW_MS,
+        };
+        f->result = c->handler(&call);
+    }
+    (void)snprintf(f->reply, sizeof f->reply, "%.*s", (int)reply.size, (const char *)reply.data);
+    buf_deinit(&reply);
+    return f->reply;
+}
+
+/* The same with the words of text; two blanks enclose an empty one. */
 static inline const char *run(struct fake_view *f, const char *text)
 {
     struct bytes args[FAKE_ARGS_MAX];
@@ -112,25 +173,7 @@ static inline const char *run(struct fake_view *f, const char *text)
         args[count++] = bytes_of(at, size);
         at += at[size] == ' ' ? size + 1 : size;
     }
-    struct buf reply;
-    buf_init(&reply, sizeof f->reply - 1);
-    const struct command *c = command_resolve(args, count, &reply);
-    f->result = COMMAND_ERROR;
-    if (c != NULL) {
-        struct command_call call = {
-            .command = c,
-            .args = args,
-            .arg_count = count,
-            .resp = 2,
-            .reply = &reply,
-            .view = &f->base,
-            .now_ms = FAKE_NOW_MS,
-        };
-        f->result = c->handler(&call);
-    }
-    (void)snprintf(f->reply, sizeof f->reply, "%.*s", (int)reply.size, (const char *)reply.data);
-    buf_deinit(&reply);
-    return f->reply;
+    return run_args(f, args, count);
 }
 
 /* Value of a key as text; "(none)" if it is not there. */

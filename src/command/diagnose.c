@@ -1,0 +1,6 @@
+/* SLOWLOG, LATENCY, DEBUG: where time goes. */
+#include "command/command.h"
+
+const struct command command_table_diagnose[] = {
+    {.name = NULL},
+};

@@ -1,0 +1,6 @@
+/* Whole databases: SCAN, KEYS, RANDOMKEY, DBSIZE, FLUSHDB, FLUSHALL. */
+#include "command/command.h"
+
+const struct command command_table_scan[] = {
+    {.name = NULL},
+};

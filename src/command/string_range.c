@@ -1,0 +1,6 @@
+/* Parts of strings: APPEND, GETRANGE, SETRANGE, STRLEN. */
+#include "command/command.h"
+
+const struct command command_table_string_range[] = {
+    {.name = NULL},
+};
