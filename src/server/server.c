@@ -328,8 +328,8 @@ void server_flush(struct server *s)
     list_move_all(&turn, &s->dirty);
     struct list *link = NULL;
     while ((link = list_take_first(&turn)) != NULL) {
+        list_append(&flushed, link); /* first: what it does may mark it dirty */
         session_flush(dirty_of(link));
-        list_append(&flushed, link);
     }
     mind_memory(s);
     server_mind_idle(s);
