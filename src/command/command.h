@@ -225,6 +225,7 @@ extern const struct command command_table_client[];
 extern const struct command command_table_server[];
 extern const struct command command_table_introspect[];
 extern const struct command command_table_config[];
+extern const struct command command_table_debug[];
 extern const struct command command_table_diagnose[];
 extern const struct command command_table_refused[];
 extern const struct command command_table_cluster[];

@@ -13,7 +13,7 @@ static const struct command *const families[] = {
     command_table_dump,    command_table_scan,     command_table_connection,
     command_table_client,  command_table_server,   command_table_introspect,
     command_table_config,  command_table_diagnose, command_table_refused,
-    command_table_cluster, command_table_internal,
+    command_table_cluster, command_table_debug,    command_table_internal,
 };
 
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
