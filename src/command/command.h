@@ -145,7 +145,8 @@ struct command_admin;   /* command/admin.h: the node, its settings */
 
 /* What the server knows and handlers of LOCAL commands may show. */
 struct command_server {
-    void (*info)(void *owner, struct bytes section, struct buf *out);
+    /* Appends these sections of INFO, each once, in INFO's own order. None: the default ones. */
+    void (*info)(void *owner, const struct bytes *sections, size_t count, struct buf *out);
     /* Writes the whole reply, with command/cluster.h. key: of LOCATE only; may be empty. */
     void (*cluster)(void *owner,
                     enum command_cluster what,

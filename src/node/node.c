@@ -149,6 +149,7 @@ static void turn(void *owner)
     peers_flush(node->peers);
     server_set_memory_below(&node->server, memory_below_router(node));
     server_flush(&node->server);
+    node_admin_flush(node);
     if (node->state != NODE_STATE_RUNNING) {
         go_on_stopping(node);
     }
@@ -228,9 +229,9 @@ static void founding_due(struct env_timer *timer)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-static void write_info(void *owner, struct bytes section, struct buf *out)
+static void write_info(void *owner, const struct bytes *sections, size_t count, struct buf *out)
 {
-    info_write(owner, section, out);
+    info_write(owner, sections, count, out);
 }
 
 struct node *node_create(struct env *env, const struct node_options *options)
@@ -252,6 +253,7 @@ struct node *node_create(struct env *env, const struct node_options *options)
     node_talk_init(node);
     node->founding_timer.cb = founding_due;
     node_announce_init(node);
+    node_admin_init(node);
     return node;
 }
 
@@ -315,6 +317,7 @@ static enum status start_server(struct node *node, struct error *error)
         .info = write_info,
         .cluster = node_write_cluster,
         .owner = node,
+        .admin = &node->admin,
     };
     server_init(&node->server, node->env, node->router, &node->stats, &options, &facts);
     return server_start(&node->server, error);
