@@ -12,7 +12,6 @@ static enum command_result auth_run(struct command_call *call);
 static enum command_result select_run(struct command_call *call);
 static enum command_result reset_run(struct command_call *call);
 static enum command_result quit_run(struct command_call *call);
-static enum command_result cluster_disabled_run(struct command_call *call);
 
 const struct command command_table_connection[] = {
     {
@@ -45,7 +44,8 @@ const struct command command_table_connection[] = {
         .handler = hello_run,
         .arity_min = 1,
         .arity_max = -1,
-        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH,
+        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
+                 COMMAND_ALLOW_BUSY,
         .group = "connection",
         .since = "6.0.0",
         .complexity = "O(1)",
@@ -57,7 +57,8 @@ const struct command command_table_connection[] = {
         .handler = auth_run,
         .arity_min = 2,
         .arity_max = -1,
-        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH,
+        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
+                 COMMAND_ALLOW_BUSY,
         .group = "connection",
         .since = "1.0.0",
         .complexity = "O(N) where N is the number of passwords defined for the user",
@@ -81,7 +82,8 @@ const struct command command_table_connection[] = {
         .handler = reset_run,
         .arity_min = 1,
         .arity_max = 1,
-        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH,
+        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
+                 COMMAND_ALLOW_BUSY,
         .group = "connection",
         .since = "6.2.0",
         .complexity = "O(1)",
@@ -93,47 +95,12 @@ const struct command command_table_connection[] = {
         .handler = quit_run,
         .arity_min = 1,
         .arity_max = -1,
-        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH,
+        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
+                 COMMAND_ALLOW_BUSY,
         .group = "connection",
         .since = "1.0.0",
         .complexity = "O(1)",
         .summary = "Close the connection",
-        .acl = "@fast @connection",
-    },
-    {
-        .name = "readonly",
-        .handler = cluster_disabled_run,
-        .arity_min = 1,
-        .arity_max = 1,
-        .flags = COMMAND_STALE_OK | COMMAND_FAST,
-        .group = "cluster",
-        .since = "3.0.0",
-        .complexity = "O(1)",
-        .summary = "Enables read queries for a connection to a cluster replica node",
-        .acl = "@fast @connection",
-    },
-    {
-        .name = "readwrite",
-        .handler = cluster_disabled_run,
-        .arity_min = 1,
-        .arity_max = 1,
-        .flags = COMMAND_STALE_OK | COMMAND_FAST,
-        .group = "cluster",
-        .since = "3.0.0",
-        .complexity = "O(1)",
-        .summary = "Disables read queries for a connection to a cluster replica node",
-        .acl = "@fast @connection",
-    },
-    {
-        .name = "asking",
-        .handler = cluster_disabled_run,
-        .arity_min = 1,
-        .arity_max = 1,
-        .flags = COMMAND_FAST,
-        .group = "cluster",
-        .since = "3.0.0",
-        .complexity = "O(1)",
-        .summary = "Sent by cluster clients after an -ASK redirect",
         .acl = "@fast @connection",
     },
     {.name = NULL},
@@ -197,12 +164,6 @@ static enum command_result reset_run(struct command_call *call)
     buf_clear(&c->name, 0);
     resp_write_simple(call->reply, "RESET");
     return COMMAND_DONE;
-}
-
-/* Clients see one big Redis; which node has what is none of their business. */
-static enum command_result cluster_disabled_run(struct command_call *call)
-{
-    return command_fail(call, "ERR This instance has cluster support disabled");
 }
 
 /* ---- AUTH and HELLO -------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@ static const struct command *const families[] = {
     command_table_dump,    command_table_scan,     command_table_connection,
     command_table_client,  command_table_server,   command_table_introspect,
     command_table_config,  command_table_diagnose, command_table_refused,
-    command_table_cluster, command_table_internal,
+    command_table_cluster, command_table_debug,    command_table_internal,
 };
 
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
@@ -192,7 +192,7 @@ void command_each(void (*fn)(void *ctx, const struct command *command), void *ct
 {
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         for (const struct command *c = families[i]; c->name != NULL; c++) {
-            if ((c->flags & COMMAND_INTERNAL) == 0) {
+            if ((c->flags & (COMMAND_INTERNAL | COMMAND_REFUSED)) == 0) {
                 fn(ctx, c);
             }
         }
@@ -251,7 +251,9 @@ static void check_row(const struct command *c)
     ensure((c->handler != NULL) || (c->subcommands != NULL));
     ensure(c->summary != NULL && c->group != NULL && c->since != NULL && c->acl != NULL);
     ensure((c->policy == COMMAND_LOCAL) == (c->keys.first == 0));
-    ensure((c->policy == COMMAND_LOCAL) == (!reads && !writes));
+    ensure(!writes || c->policy != COMMAND_LOCAL);
+    ensure(reads || writes || c->policy == COMMAND_LOCAL);
+    ensure(((c->flags & COMMAND_REFUSED) != 0) == (c->hint != NULL));
     /* What has keys goes through the log or to another node: by number and version. */
     ensure((c->keys.first != 0) == (c->id != COMMAND_ID_NONE));
     ensure((c->id != COMMAND_ID_NONE) == (c->semantics > 0));

@@ -3,6 +3,7 @@
 #define NODE_NODE_PARTS_H
 
 #include "base/stat.h"
+#include "command/admin.h"
 #include "consensus/rounds.h"
 #include "log/log.h"
 #include "node/disk_watch.h"
@@ -89,6 +90,9 @@ struct announcement {
 struct node {
     struct env *env;
     struct node_options options;
+    struct settings settings; /* what CONFIG SET changes */
+    struct command_admin admin;
+    bool is_stop_wanted; /* by SHUTDOWN */
     enum node_state state;
     uint32_t node_count;
     unsigned looks_with_room; /* one after the other, on a full disk */
@@ -145,6 +149,10 @@ static inline uint32_t node_groups(const struct node *node)
     return node->groups == NULL ? 0 : node->identity.groups + 1;
 }
 
+/* The smallest slot that router_group_of_slot gives to the group; behind the last one: SLOT_COUNT.
+ */
+uint32_t node_first_slot(uint32_t groups, uint32_t group);
+
 /* node_start.c */
 /* True: a restart finds what the store has made durable. */
 static inline bool node_store_lasts(const struct node *node)
@@ -195,6 +203,13 @@ void node_write_cluster(void *owner,
                         struct bytes key,
                         uint8_t resp,
                         struct buf *reply);
+
+/* node_admin.c: command_server.admin */
+void node_admin_init(struct node *node);
+/* At the end of each turn: what SHUTDOWN asked for. */
+void node_admin_flush(struct node *node);
+/* Log entries applied here, of all groups. */
+uint64_t node_applied_entries(const struct node *node);
 
 /* node_announce.c */
 void node_announce_init(struct node *node);
