@@ -41,15 +41,35 @@ static const struct command *find_top(struct bytes name)
     return NULL;
 }
 
+static enum command_result help_run(struct command_call *call);
+
+/* Of every container that has no row of its own for it. */
+static const struct command help_row = {
+    .name = "help",
+    .handler = help_run,
+    .arity_min = 2,
+    .arity_max = 2,
+    .flags = COMMAND_STALE_OK,
+    .policy = COMMAND_LOCAL,
+    .group = "server",
+    .since = "5.0.0",
+    .complexity = "O(1)",
+    .summary = "Show helpful text about the different subcommands",
+    .acl = "@slow",
+};
+
 const struct command *command_find(const struct bytes *args, size_t arg_count)
 {
     ensure(arg_count > 0);
     const struct command *c = find_top(args[0]);
-    if (c != NULL && c->subcommands != NULL && arg_count > 1) {
-        const struct command *sub = find_in(c->subcommands, args[1]);
-        return sub != NULL ? sub : c;
+    if (c == NULL || c->subcommands == NULL || arg_count == 1) {
+        return c;
     }
-    return c;
+    const struct command *sub = find_in(c->subcommands, args[1]);
+    if (sub == NULL && bytes_equal_nocase(args[1], help_row.name)) {
+        return &help_row;
+    }
+    return sub != NULL ? sub : c;
 }
 
 static const struct command *find_numbered(const struct command *table, uint16_t id)
@@ -77,45 +97,69 @@ const struct command *command_by_id(uint16_t id)
 
 /* ---- the checks ------------------------------------------------------------------------------ */
 
+/* Redis shows names as C strings: at most so many bytes, and none behind a zero byte. */
 static void append_shown(struct buf *out, struct bytes text, size_t most)
 {
-    buf_append(out, text.data, text.size < most ? text.size : most);
+    size_t size = text.size < most ? text.size : most;
+    const uint8_t *zero = size > 0 ? memchr(text.data, '\0', size) : NULL;
+    buf_append(out, text.data, zero != NULL ? (size_t)(zero - text.data) : size);
+}
+
+static void write_text(struct buf *text, struct buf *reply)
+{
+    buf_append(text, "", 1);
+    resp_write_error(reply, (const char *)text->data);
+    buf_deinit(text);
 }
 
 static void unknown_command(const struct bytes *args, size_t arg_count, struct buf *reply)
 {
     struct buf text;
+    struct buf shown;
     buf_init(&text, 4 * KIB);
+    buf_init(&shown, 4 * KIB);
+    for (size_t i = 1; i < arg_count && shown.size < SHOWN_NAME_BYTES; i++) {
+        buf_append_text(&shown, "'");
+        append_shown(&shown, args[i], SHOWN_NAME_BYTES - (shown.size - 1));
+        buf_append_text(&shown, "' ");
+    }
     buf_append_text(&text, "ERR unknown command '");
     append_shown(&text, args[0], SHOWN_NAME_BYTES);
     buf_append_text(&text, "', with args beginning with: ");
-    size_t shown = 0;
-    for (size_t i = 1; i < arg_count && shown < SHOWN_NAME_BYTES; i++) {
-        size_t before = text.size;
-        buf_append_text(&text, "'");
-        append_shown(&text, args[i], SHOWN_NAME_BYTES - shown);
-        buf_append_text(&text, "' ");
-        shown += text.size - before;
+    buf_append_bytes(&text, buf_bytes(&shown));
+    buf_deinit(&shown);
+    write_text(&text, reply);
+}
+
+/* Name in capitals. */
+static void append_upper(struct buf *out, const char *name)
+{
+    for (size_t i = 0; name[i] != '\0'; i++) {
+        char c = (char)(name[i] - (name[i] >= 'a' && name[i] <= 'z' ? 'a' - 'A' : 0));
+        buf_append(out, &c, 1);
     }
-    buf_append(&text, "", 1);
-    for (size_t i = 0; i + 1 < text.size; i++) {
-        text.data[i] = text.data[i] == '\0' ? ' ' : text.data[i];
-    }
-    resp_write_error(reply, (const char *)text.data);
-    buf_deinit(&text);
 }
 
 static void unknown_subcommand(const struct command *c, struct bytes name, struct buf *reply)
 {
-    char upper[NAME_BYTES_MAX] = {0};
-    for (size_t i = 0; c->name[i] != '\0' && i + 1 < sizeof upper; i++) {
-        upper[i] = (char)(c->name[i] - (c->name[i] >= 'a' && c->name[i] <= 'z' ? 'a' - 'A' : 0));
-    }
+    struct buf text;
+    buf_init(&text, 4 * KIB);
+    buf_append_text(&text, "ERR unknown subcommand '");
+    append_shown(&text, name, SHOWN_NAME_BYTES);
+    buf_append_text(&text, "'. Try ");
+    append_upper(&text, c->name);
+    buf_append_text(&text, " HELP.");
+    write_text(&text, reply);
+}
+
+static void wrong_arity(const struct command *c, struct bytes name, struct buf *reply)
+{
+    const char *container = c == &help_row ? find_top(name)->name : c->container;
     resp_write_errorf(reply,
-                      "ERR unknown subcommand '%.*s'. Try %s HELP.",
-                      (int)(name.size < SHOWN_NAME_BYTES ? name.size : SHOWN_NAME_BYTES),
-                      (const char *)name.data,
-                      upper);
+                      "ERR wrong number of arguments for '%s%s%s' command",
+                      container != NULL ? container : "",
+                      container != NULL ? "|" : "",
+                      c->name);
 }
 
 bool command_arity_fits(const struct command *c, size_t arg_count)
@@ -170,11 +214,7 @@ const struct command *command_resolve(const struct bytes *args, size_t arg_count
         return NULL;
     }
     if (!command_arity_fits(c, arg_count) || c->handler == NULL) {
-        resp_write_errorf(reply,
-                          "ERR wrong number of arguments for '%s%s%s' command",
-                          c->container != NULL ? c->container : "",
-                          c->container != NULL ? "|" : "",
-                          c->name);
+        wrong_arity(c, args[0], reply);
         return NULL;
     }
     return keys_fit(c, args, arg_count, reply) ? c : NULL;
@@ -184,6 +224,39 @@ enum command_result command_fail(struct command_call *call, const char *text)
 {
     resp_write_error(call->reply, text);
     return COMMAND_ERROR;
+}
+
+/* ---- HELP ------------------------------------------------------------------------------------ */
+
+static void write_help_lines(const struct command *c, struct buf *lines, size_t *inout_count)
+{
+    struct buf name;
+    buf_init(&name, NAME_BYTES_MAX);
+    append_upper(&name, c->name);
+    buf_printf(lines, "+%.*s\r\n+    %s.\r\n", (int)name.size, (const char *)name.data, c->summary);
+    *inout_count += 2;
+    buf_deinit(&name);
+}
+
+static enum command_result help_run(struct command_call *call)
+{
+    const struct command *container = find_top(call->args[0]);
+    struct buf lines;
+    size_t count = 3; /* the first line, and two about HELP */
+    buf_init(&lines, SIZE_MAX / 2);
+    buf_append_text(&lines, "+");
+    append_upper(&lines, container->name);
+    buf_append_text(&lines, " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n");
+    for (const struct command *c = container->subcommands; c->name != NULL; c++) {
+        if (strcmp(c->name, help_row.name) != 0 && (c->flags & COMMAND_INTERNAL) == 0) {
+            write_help_lines(c, &lines, &count);
+        }
+    }
+    buf_append_text(&lines, "+HELP\r\n+    Prints this help.\r\n");
+    resp_write_array(call->reply, count);
+    buf_append_bytes(call->reply, buf_bytes(&lines));
+    buf_deinit(&lines);
+    return COMMAND_DONE;
 }
 
 /* ---- derived facts --------------------------------------------------------------------------- */
@@ -241,50 +314,86 @@ int command_arity(const struct command *command)
 
 /* ---- the table's own consistency ------------------------------------------------------------- */
 
-static void check_row(const struct command *c)
+/* Where a row runs decides what else it must say. */
+static void check_policy(const struct command *c)
 {
+    bool is_keyed = c->policy == COMMAND_ONE_SHARD || c->policy == COMMAND_SPLIT_BY_KEY;
+    bool is_shard = c->policy != COMMAND_LOCAL && c->policy != COMMAND_SWEEP;
+    bool is_merged = c->policy == COMMAND_SPLIT_BY_KEY || c->policy == COMMAND_ALL_GROUPS;
     bool reads = (c->flags & COMMAND_READ) != 0;
     bool writes = (c->flags & COMMAND_WRITE) != 0;
     ensure(!(reads && writes));
+    ensure((c->policy == COMMAND_LOCAL) == (!reads && !writes));
+    ensure(is_keyed == (c->keys.first != 0));
+    /* What reaches a shard goes through the log or to another node: by number and version. */
+    ensure(is_shard == (c->id != COMMAND_ID_NONE));
+    ensure(is_shard == (c->semantics > 0));
+    ensure(c->id < COMMAND_ID_COUNT);
+    /* The replies of several groups become one. */
+    ensure(c->policy == COMMAND_SWEEP || is_merged == (c->merge != COMMAND_MERGE_FIRST));
+    switch (c->policy) {
+    case COMMAND_LOCAL:
+    case COMMAND_ONE_SHARD:
+    case COMMAND_SPLIT_BY_KEY:
+        break;
+    case COMMAND_ALL_GROUPS:
+        ensure(c->merge == COMMAND_MERGE_SUM || c->merge == COMMAND_MERGE_OK);
+        break;
+    case COMMAND_BY_CURSOR:
+        ensure(reads && c->arity_min > 1); /* the cursor is args[1] */
+        break;
+    case COMMAND_SWEEP:
+        /* One array of all keys that match args[1]; or the first key found. */
+        ensure(reads && c->arity_min == c->arity_max);
+        ensure(c->merge == COMMAND_MERGE_ARRAY ? c->arity_min == 2
+                                               : c->merge == COMMAND_MERGE_FIRST);
+        break;
+    }
+}
+
+static void check_row(const struct command *c)
+{
     ensure(strlen(c->name) < NAME_BYTES_MAX);
     ensure(c->arity_min >= 1 && (c->arity_max < 0 || c->arity_max >= c->arity_min));
     ensure((c->handler != NULL) || (c->subcommands != NULL));
     ensure(c->summary != NULL && c->group != NULL && c->since != NULL && c->acl != NULL);
-    ensure((c->policy == COMMAND_LOCAL) == (c->keys.first == 0));
-    ensure((c->policy == COMMAND_LOCAL) == (!reads && !writes));
-    /* What has keys goes through the log or to another node: by number and version. */
-    ensure((c->keys.first != 0) == (c->id != COMMAND_ID_NONE));
-    ensure((c->id != COMMAND_ID_NONE) == (c->semantics > 0));
-    ensure(c->id < COMMAND_ID_COUNT);
-    /* Several keys may be in several groups, and their replies become one. */
-    ensure((c->policy == COMMAND_SPLIT_BY_KEY) == (c->merge != COMMAND_MERGE_FIRST));
+    check_policy(c);
     if (c->keys.first != 0) {
         ensure(c->keys.first < c->arity_min && c->keys.step > 0 && c->keys.access != NULL);
     }
 }
 
-static void check_unique(const struct command *c, const struct command *other)
+/* A row's number belongs to it alone, and nothing else has its name beside it. */
+static void check_unique(const struct command *c, const struct command *beside)
 {
-    ensure(strcmp(c->name, other->name) != 0);
-    if (c->id != COMMAND_ID_NONE) {
-        ensure(c->id != other->id);
+    for (const struct command *o = beside; o->name != NULL; o++) {
+        ensure(o == c || strcmp(c->name, o->name) != 0);
+    }
+    ensure(c->id == COMMAND_ID_NONE || command_by_id((uint16_t)c->id) == c);
+}
+
+static void check_container(const struct command *container)
+{
+    ensure(container->container == NULL && container->policy == COMMAND_LOCAL);
+    for (const struct command *c = container->subcommands; c->name != NULL; c++) {
+        ensure(c->container != NULL && strcmp(c->container, container->name) == 0);
+        ensure(c->arity_min >= 2 && c->subcommands == NULL);
+        check_row(c);
+        check_unique(c, container->subcommands);
     }
 }
 
 void command_table_check(void)
 {
+    check_row(&help_row);
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         for (const struct command *c = families[i]; c->name != NULL; c++) {
             check_row(c);
-            for (const struct command *s = c->subcommands; s != NULL && s->name != NULL; s++) {
-                check_row(s);
-            }
             for (size_t j = 0; j < FAMILY_COUNT; j++) {
-                for (const struct command *o = families[j]; o->name != NULL; o++) {
-                    if (o != c) {
-                        check_unique(c, o);
-                    }
-                }
+                check_unique(c, families[j]);
+            }
+            if (c->subcommands != NULL) {
+                check_container(c);
             }
         }
     }
