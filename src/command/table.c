@@ -41,35 +41,15 @@ static const struct command *find_top(struct bytes name)
     return NULL;
 }
 
-static enum command_result help_run(struct command_call *call);
-
-/* Of every container that has no row of its own for it. */
-static const struct command help_row = {
-    .name = "help",
-    .handler = help_run,
-    .arity_min = 2,
-    .arity_max = 2,
-    .flags = COMMAND_STALE_OK,
-    .policy = COMMAND_LOCAL,
-    .group = "server",
-    .since = "5.0.0",
-    .complexity = "O(1)",
-    .summary = "Show helpful text about the different subcommands",
-    .acl = "@slow",
-};
-
 const struct command *command_find(const struct bytes *args, size_t arg_count)
 {
     ensure(arg_count > 0);
     const struct command *c = find_top(args[0]);
-    if (c == NULL || c->subcommands == NULL || arg_count == 1) {
-        return c;
+    if (c != NULL && c->subcommands != NULL && arg_count > 1) {
+        const struct command *sub = find_in(c->subcommands, args[1]);
+        return sub != NULL ? sub : c;
     }
-    const struct command *sub = find_in(c->subcommands, args[1]);
-    if (sub == NULL && bytes_equal_nocase(args[1], help_row.name)) {
-        return &help_row;
-    }
-    return sub != NULL ? sub : c;
+    return c;
 }
 
 static const struct command *find_numbered(const struct command *table, uint16_t id)
@@ -131,15 +111,6 @@ static void unknown_command(const struct bytes *args, size_t arg_count, struct b
     write_text(&text, reply);
 }
 
-/* Name in capitals. */
-static void append_upper(struct buf *out, const char *name)
-{
-    for (size_t i = 0; name[i] != '\0'; i++) {
-        char c = (char)(name[i] - (name[i] >= 'a' && name[i] <= 'z' ? 'a' - 'A' : 0));
-        buf_append(out, &c, 1);
-    }
-}
-
 static void unknown_subcommand(const struct command *c, struct bytes name, struct buf *reply)
 {
     struct buf text;
@@ -147,19 +118,13 @@ static void unknown_subcommand(const struct command *c, struct bytes name, struc
     buf_append_text(&text, "ERR unknown subcommand '");
     append_shown(&text, name, SHOWN_NAME_BYTES);
     buf_append_text(&text, "'. Try ");
-    append_upper(&text, c->name);
+    for (size_t i = 0; c->name[i] != '\0'; i++) {
+        bool is_lower = c->name[i] >= 'a' && c->name[i] <= 'z';
+        char upper = (char)(c->name[i] - (is_lower ? 'a' - 'A' : 0));
+        buf_append(&text, &upper, 1);
+    }
     buf_append_text(&text, " HELP.");
     write_text(&text, reply);
-}
-
-static void wrong_arity(const struct command *c, struct bytes name, struct buf *reply)
-{
-    const char *container = c == &help_row ? find_top(name)->name : c->container;
-    resp_write_errorf(reply,
-                      "ERR wrong number of arguments for '%s%s%s' command",
-                      container != NULL ? container : "",
-                      container != NULL ? "|" : "",
-                      c->name);
 }
 
 bool command_arity_fits(const struct command *c, size_t arg_count)
@@ -214,7 +179,11 @@ const struct command *command_resolve(const struct bytes *args, size_t arg_count
         return NULL;
     }
     if (!command_arity_fits(c, arg_count) || c->handler == NULL) {
-        wrong_arity(c, args[0], reply);
+        resp_write_errorf(reply,
+                          "ERR wrong number of arguments for '%s%s%s' command",
+                          c->container != NULL ? c->container : "",
+                          c->container != NULL ? "|" : "",
+                          c->name);
         return NULL;
     }
     return keys_fit(c, args, arg_count, reply) ? c : NULL;
@@ -224,39 +193,6 @@ enum command_result command_fail(struct command_call *call, const char *text)
 {
     resp_write_error(call->reply, text);
     return COMMAND_ERROR;
-}
-
-/* ---- HELP ------------------------------------------------------------------------------------ */
-
-static void write_help_lines(const struct command *c, struct buf *lines, size_t *inout_count)
-{
-    struct buf name;
-    buf_init(&name, NAME_BYTES_MAX);
-    append_upper(&name, c->name);
-    buf_printf(lines, "+%.*s\r\n+    %s.\r\n", (int)name.size, (const char *)name.data, c->summary);
-    *inout_count += 2;
-    buf_deinit(&name);
-}
-
-static enum command_result help_run(struct command_call *call)
-{
-    const struct command *container = find_top(call->args[0]);
-    struct buf lines;
-    size_t count = 3; /* the first line, and two about HELP */
-    buf_init(&lines, SIZE_MAX / 2);
-    buf_append_text(&lines, "+");
-    append_upper(&lines, container->name);
-    buf_append_text(&lines, " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n");
-    for (const struct command *c = container->subcommands; c->name != NULL; c++) {
-        if (strcmp(c->name, help_row.name) != 0 && (c->flags & COMMAND_INTERNAL) == 0) {
-            write_help_lines(c, &lines, &count);
-        }
-    }
-    buf_append_text(&lines, "+HELP\r\n+    Prints this help.\r\n");
-    resp_write_array(call->reply, count);
-    buf_append_bytes(call->reply, buf_bytes(&lines));
-    buf_deinit(&lines);
-    return COMMAND_DONE;
 }
 
 /* ---- derived facts --------------------------------------------------------------------------- */
@@ -385,7 +321,6 @@ static void check_container(const struct command *container)
 
 void command_table_check(void)
 {
-    check_row(&help_row);
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         for (const struct command *c = families[i]; c->name != NULL; c++) {
             check_row(c);
