@@ -413,10 +413,10 @@ static void on_leadership(void *owner, bool is_leader)
     if (!is_leader) {
         reached("shard: leadership lost");
     }
+    shard_watch_expiry(s);
     fail_proposals(s, &s->proposed, SHARD_LOST);
     refuse_gathered(s);
     refuse_reads(s);
-    shard_watch_expiry(s);
 }
 
 static bool on_is_staged(void *owner, uint64_t index, uint64_t term, uint32_t *out_generation)
