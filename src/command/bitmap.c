@@ -345,9 +345,9 @@ static bool bitop_parse(struct bytes word, enum bitop *out_op)
     return false;
 }
 
-/* How long the result will be. */
+/* Of the sources. */
 struct bitop_sizes {
-    size_t longest;
+    size_t longest; /* and so of the result */
     uint64_t total;
 };
 
@@ -371,15 +371,38 @@ static bool bitop_read(struct command_call *call,
     return view_get(call->view, call->args[2], &old) != STATUS_NEED;
 }
 
-/* A source that is shorter than the result goes on with zeros. */
-static void bitop_merge(enum bitop op, uint8_t *result, size_t size, struct bytes source)
+static uint64_t merge_word(enum bitop op, uint64_t result, uint64_t source)
 {
-    for (size_t i = 0; i < source.size; i++) {
-        unsigned byte = source.data[i];
-        unsigned merged = op == BITOP_AND  ? result[i] & byte
-                          : op == BITOP_OR ? result[i] | byte
-                                           : result[i] ^ byte;
-        result[i] = (uint8_t)merged;
+    switch (op) {
+    case BITOP_AND:
+        return result & source;
+    case BITOP_OR:
+        return result | source;
+    case BITOP_XOR:
+        return result ^ source;
+    case BITOP_NOT:
+        break;
+    }
+    return ~source;
+}
+
+static inline uint64_t word_at(const uint8_t *data)
+{
+    uint64_t word = 0;
+    memcpy(&word, data, sizeof word);
+    return word;
+}
+
+/* Word by word, the rest by bytes. A source shorter than the result goes on with zeros. */
+static void merge(enum bitop op, uint8_t *result, size_t size, struct bytes source)
+{
+    size_t at = 0;
+    for (; at + sizeof(uint64_t) <= source.size; at += sizeof(uint64_t)) {
+        uint64_t word = merge_word(op, word_at(result + at), word_at(source.data + at));
+        memcpy(result + at, &word, sizeof word);
+    }
+    for (; at < source.size; at++) {
+        result[at] = (uint8_t)merge_word(op, result[at], source.data[at]);
     }
     if (op == BITOP_AND) {
         memset(result + source.size, 0, size - source.size);
@@ -402,11 +425,11 @@ static uint8_t *bitop_compute(struct command_call *call, enum bitop op, size_t s
     struct bytes first = bitop_source(call, BITOP_SOURCES_FROM);
     uint8_t *result = string_copy_grown(first, size, &copied);
     ensure(copied == size);
-    for (size_t i = 0; i < size && op == BITOP_NOT; i++) {
-        result[i] = (uint8_t)~result[i];
+    if (op == BITOP_NOT) {
+        merge(op, result, size, bytes_of(result, size));
     }
     for (size_t i = BITOP_SOURCES_FROM + 1; i < call->arg_count; i++) {
-        bitop_merge(op, result, size, bitop_source(call, i));
+        merge(op, result, size, bitop_source(call, i));
     }
     return result;
 }
