@@ -70,6 +70,7 @@ TEST(folded_is_what_went_in)
 /* Power goes: of the batches since the last sync the first `keep` are left. */
 static void crash(struct shard_world *w, size_t keep)
 {
+    shard_stop(w->shard);
     shard_destroy(w->shard);
     store_deinit(&w->store);
     w->env.job_count = 0;
@@ -219,6 +220,7 @@ TEST(crashes_at_random_moments)
                 replay(w, base.index, applied);
                 w->env.wall_ms = clock_ms;
                 CHECK_EQ(shard_hash(w->shard), shard_hash(twin->shard));
+                check_databases(w);
                 world_win(w);
             }
         }
@@ -460,13 +462,13 @@ static enum status restore_with(uint8_t kind, const void *value, size_t size)
 TEST(restore_refuses_what_cannot_be)
 {
     struct buf good;
-    struct replica_base base = base_at(1);
+    struct state_row row = {.base = base_at(1), .time_ms = 7, .operations = 8};
     buf_init(&good, 256);
-    state_row_encode(&good, &base, 7, 8);
+    state_row_encode(&good, &row);
     CHECK_EQ(restore_with(ROW_KIND_GROUP, good.data, good.size), STATUS_OK);
     good.data[0]++; /* MOVE-3 */
     CHECK_EQ(restore_with(ROW_KIND_GROUP, good.data, good.size), STATUS_UNSUPPORTED);
-    CHECK_EQ(restore_with(ROW_KIND_GROUP, "\x01hort", 5), STATUS_CORRUPT);
+    CHECK_EQ(restore_with(ROW_KIND_GROUP, "\x02hort", 5), STATUS_CORRUPT);
     CHECK_EQ(restore_with('e', "of an unknown kind", 18), STATUS_CORRUPT);
     buf_deinit(&good);
 }
