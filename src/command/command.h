@@ -211,6 +211,8 @@ struct command {
 
 /* Families; each ends with a row whose name is NULL. */
 extern const struct command command_table_string[];
+extern const struct command command_table_string_set[];
+extern const struct command command_table_string_multi[];
 extern const struct command command_table_number[];
 extern const struct command command_table_string_range[];
 extern const struct command command_table_lcs[];
