@@ -160,6 +160,7 @@ struct command_call {
 
     /* Commands with keys. */
     struct view *view;
+    uint8_t database; /* the selected one: what the view is about at first */
     /*
      * Of a write: group time, the same on all replicas. Of a read: that, or the leader's clock if
      * it is ahead; no key that the view shows is due by it.
