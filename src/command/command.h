@@ -213,6 +213,7 @@ extern const struct command command_table_bitfield[];
 extern const struct command command_table_keys[];
 extern const struct command command_table_expire[];
 extern const struct command command_table_object[];
+extern const struct command command_table_memory[];
 extern const struct command command_table_dump[];
 extern const struct command command_table_scan[];
 extern const struct command command_table_connection[];
