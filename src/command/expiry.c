@@ -10,6 +10,23 @@
 
 #define MS_PER_SECOND 1000
 
+bool expiry_option(struct bytes word, enum expiry_form *out_form)
+{
+    static const char *const words[] = {
+        [EXPIRY_EX] = "ex",
+        [EXPIRY_PX] = "px",
+        [EXPIRY_EXAT] = "exat",
+        [EXPIRY_PXAT] = "pxat",
+    };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (bytes_equal_nocase(word, words[i])) {
+            *out_form = (enum expiry_form)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool fail_time(struct command_call *call)
 {
     resp_write_errorf(call->reply, "ERR invalid expire time in '%s' command", call->command->name);

@@ -12,6 +12,9 @@ enum expiry_form {
     EXPIRY_PXAT, /* milliseconds since 1970 */
 };
 
+/* Whether the word is one of these options, in any case. */
+bool expiry_option(struct bytes word, enum expiry_form *out_form);
+
 /*
  * The absolute time that text means, in milliseconds since 1970. False: text is no integer or the
  * time cannot be expressed, and the error has been written. The result may be negative or in the

@@ -1,6 +1,7 @@
 #include "command/string_get.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "protocol/resp_writer.h"
 
 bool string_get(struct command_call *call,
@@ -55,4 +56,37 @@ bool string_integer(struct command_call *call, struct bytes text, int64_t *out_v
         return false;
     }
     return true;
+}
+
+uint8_t *string_copy_grown(struct bytes value, size_t size_min, size_t *out_size)
+{
+    ensure(size_min <= LIMIT_VALUE_BYTES);
+    size_t size = value.size > size_min ? value.size : size_min;
+    uint8_t *copy = mem_alloc(size > 0 ? size : 1);
+    if (value.size > 0) {
+        memcpy(copy, value.data, value.size);
+    }
+    memset(copy + value.size, 0, size - value.size);
+    *out_size = size;
+    return copy;
+}
+
+bool string_range_is_reversed(const struct string_range *range)
+{
+    return range->first < 0 && range->last < 0 && range->first > range->last;
+}
+
+static int64_t from_begin(int64_t position, int64_t size)
+{
+    int64_t from = position < 0 ? size + position : position;
+    return from < 0 ? 0 : from;
+}
+
+bool string_range_clamp(struct string_range *range, size_t size)
+{
+    int64_t end = (int64_t)size;
+    range->first = from_begin(range->first, end);
+    range->last = from_begin(range->last, end);
+    range->last = range->last < end ? range->last : end - 1;
+    return range->first <= range->last;
 }
