@@ -193,23 +193,23 @@ const struct command command_table_keys[] = {
 const struct command command_table_internal[] = {
     {
         /*
-         * EXPIREDUE key: proposed by a reader that found the key due by its own clock (ORD-5). It
-         * carries that time into the log; whether the key is gone is decided when it applies, as
-         * the key may have been set anew before.
+         * EXPIREDUE key [key …]: proposed by a leader that found the keys due by its own clock
+         * (ORD-5). It carries that time into the log; whether a key is gone is decided when it
+         * applies, as it may have been set anew before.
          */
         .name = "expiredue",
         .handler = expire_due_run,
         .id = COMMAND_ID_EXPIRE_DUE,
-        .semantics = 1,
+        .semantics = 2, /* 1: of one key */
         .arity_min = 2,
-        .arity_max = 2,
+        .arity_max = -1,
         .flags = COMMAND_WRITE | COMMAND_INTERNAL,
         .policy = COMMAND_ONE_SHARD,
-        .keys = {.first = 1, .last = 1, .step = 1, .access = "RM delete"},
+        .keys = {.first = 1, .last = -1, .step = 1, .access = "RM delete"},
         .group = "generic",
         .since = "1.0.0",
-        .complexity = "O(1)",
-        .summary = "Delete a key that has expired",
+        .complexity = "O(N) where N is the number of keys",
+        .summary = "Delete keys that have expired",
         .acl = "@keyspace @write @fast",
     },
     {.name = NULL},
@@ -266,7 +266,7 @@ static enum command_result expire_due_run(struct command_call *call)
     if (!count_present(call, &present)) {
         return COMMAND_NEED;
     }
-    resp_write_integer(call->reply, 1 - present);
+    resp_write_integer(call->reply, (int64_t)call->arg_count - 1 - present);
     return COMMAND_DONE;
 }
 

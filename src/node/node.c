@@ -45,6 +45,7 @@ static void close_all(struct node *node)
     for (uint32_t g = 0; g < node_groups(node); g++) {
         if (node->groups[g].replica != NULL) {
             replica_stop(node->groups[g].replica);
+            shard_stop(node->groups[g].shard);
         }
     }
     if (node->snapshots != NULL) {
@@ -238,6 +239,7 @@ struct node *node_create(struct env *env, const struct node_options *options)
     struct node *node = mem_alloc_zero(sizeof *node);
     node->env = env;
     node->options = *options;
+    node->settings = (struct settings)SETTINGS_DEFAULT;
     if (node->options.log_segment_bytes == 0) {
         node->options.log_segment_bytes = LOG_SEGMENT_BYTES_DEFAULT;
     }

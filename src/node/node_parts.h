@@ -3,6 +3,7 @@
 #define NODE_NODE_PARTS_H
 
 #include "base/stat.h"
+#include "command/settings.h"
 #include "consensus/rounds.h"
 #include "log/log.h"
 #include "node/disk_watch.h"
@@ -89,6 +90,7 @@ struct announcement {
 struct node {
     struct env *env;
     struct node_options options;
+    struct settings settings; /* what CONFIG SET changes */
     enum node_state state;
     uint32_t node_count;
     unsigned looks_with_room; /* one after the other, on a full disk */
@@ -144,6 +146,10 @@ static inline uint32_t node_groups(const struct node *node)
 {
     return node->groups == NULL ? 0 : node->identity.groups + 1;
 }
+
+/* The smallest slot that router_group_of_slot gives to the group; behind the last one: SLOT_COUNT.
+ */
+uint32_t node_first_slot(uint32_t groups, uint32_t group);
 
 /* node_start.c */
 /* True: a restart finds what the store has made durable. */

@@ -460,13 +460,13 @@ static enum status restore_with(uint8_t kind, const void *value, size_t size)
 TEST(restore_refuses_what_cannot_be)
 {
     struct buf good;
-    struct replica_base base = base_at(1);
+    struct state_row row = {.base = base_at(1), .time_ms = 7, .operations = 8};
     buf_init(&good, 256);
-    state_row_encode(&good, &base, 7, 8);
+    state_row_encode(&good, &row);
     CHECK_EQ(restore_with(ROW_KIND_GROUP, good.data, good.size), STATUS_OK);
     good.data[0]++; /* MOVE-3 */
     CHECK_EQ(restore_with(ROW_KIND_GROUP, good.data, good.size), STATUS_UNSUPPORTED);
-    CHECK_EQ(restore_with(ROW_KIND_GROUP, "\x01hort", 5), STATUS_CORRUPT);
+    CHECK_EQ(restore_with(ROW_KIND_GROUP, "\x02hort", 5), STATUS_CORRUPT);
     CHECK_EQ(restore_with('e', "of an unknown kind", 18), STATUS_CORRUPT);
     buf_deinit(&good);
 }
