@@ -83,7 +83,6 @@ const struct command command_table_memory[] = {
 
 /* What the map of rows in memory takes beside key and value: a node, a bucket, a count. */
 #define ROW_BOOKKEEPING_BYTES 80u
-#define ROW_KEY_BYTES_MAX (ROW_KEY_PREFIX_BYTES + 2u * LIMIT_KEY_BYTES + 2u)
 
 /* SAMPLES is for values of many elements: checked, and without effect. */
 static bool usage_options_fit(struct command_call *call)
