@@ -17,7 +17,11 @@ const struct command command_table_bitfield[] = {
         .arity_max = -1,
         .flags = COMMAND_WRITE | COMMAND_GROWS,
         .policy = COMMAND_ONE_SHARD,
-        .keys = {.first = 1, .last = 1, .step = 1, .access = "RW access update variable_flags"},
+        .keys = {.first = 1,
+                 .last = 1,
+                 .step = 1,
+                 .access = "RW access update variable_flags",
+                 .note = "This command allows both access and modification of the key"},
         .group = "bitmap",
         .since = "3.2.0",
         .complexity = "O(N) for each command that writes, where N is the length of the string, "
