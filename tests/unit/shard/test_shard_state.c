@@ -70,6 +70,7 @@ TEST(folded_is_what_went_in)
 /* Power goes: of the batches since the last sync the first `keep` are left. */
 static void crash(struct shard_world *w, size_t keep)
 {
+    shard_stop(w->shard);
     shard_destroy(w->shard);
     store_deinit(&w->store);
     w->env.job_count = 0;
@@ -219,6 +220,7 @@ TEST(crashes_at_random_moments)
                 replay(w, base.index, applied);
                 w->env.wall_ms = clock_ms;
                 CHECK_EQ(shard_hash(w->shard), shard_hash(twin->shard));
+                check_databases(w);
                 world_win(w);
             }
         }
