@@ -86,6 +86,7 @@ static bool take_outcome(struct linear_operation *op, const struct resp_value *v
 {
     switch (op->kind) {
     case LINEAR_GET:
+    case LINEAR_GETEX:
         return take_value(v, &op->value);
     case LINEAR_SET:
         return is_ok(v);
@@ -94,6 +95,8 @@ static bool take_outcome(struct linear_operation *op, const struct resp_value *v
         return !op->is_done || is_ok(v);
     case LINEAR_DEL:
     case LINEAR_EXISTS:
+    case LINEAR_EXPIRE:
+    case LINEAR_PERSIST:
         op->is_done = v->integer == 1;
         return v->type == RESP_TYPE_INTEGER && (v->integer == 0 || v->integer == 1);
     case LINEAR_INCR:

@@ -6,7 +6,6 @@
 #include "sim/faults_parts.h"
 
 #define PURPOSE_FAULTS 902u
-#define CLOCK_OFFSET_MS_MAX 2000 /* jumps stay within this around the first offset */
 #define GAP_US_MIN (10 * MS_US)
 #define AT_LEADER_PER_MILLE 400
 
@@ -199,8 +198,11 @@ static void inject_wipe(struct faults *f, struct sim_env *e)
 
 static void inject_clock_jump(struct faults *f, struct sim_env *e)
 {
-    int64_t offset_ms =
-        (int64_t)prng_below(&f->prng, 2 * CLOCK_OFFSET_MS_MAX + 1) - CLOCK_OFFSET_MS_MAX;
+    int64_t most_ms = (int64_t)f->options.clock_offset_ms_max;
+    int64_t offset_ms = (int64_t)prng_below(&f->prng, 2 * (uint64_t)most_ms + 1) - most_ms;
+    struct world *w = f->world;
+    w->clock_least_ms = offset_ms < w->clock_least_ms ? offset_ms : w->clock_least_ms;
+    w->clock_most_ms = offset_ms > w->clock_most_ms ? offset_ms : w->clock_most_ms;
     sim_env_clock_jump(e, offset_ms - f->clock_offset_ms[e->index]);
     f->clock_offset_ms[e->index] = offset_ms;
 }

@@ -8,6 +8,7 @@
 struct faults_options {
     unsigned weight[SIM_FAULT_COUNT]; /* 0: never */
     uint64_t gap_us_max;              /* between two of them */
+    uint64_t clock_offset_ms_max;     /* jumps stay within this around the first offset */
     bool is_aimed;                    /* crashes come where the log drops what it needs no more */
 };
 

@@ -20,7 +20,7 @@
 #define SPARE_US (6 * SECOND_US)            /* without a node that could be spared */
 #define SPARE_OPERATIONS 20u                /* in that time, at least */
 #define LOG_SLACK 3u                        /* segments that may be there beyond log_segments */
-#define EXPIRY_PATIENCE_US (8 * SECOND_US)  /* longest time to live, both jumps, and some */
+#define EXPIRY_PATIENCE_US (9 * SECOND_US)  /* longest time to live, both jumps, and some */
 #define BOOT_GAP_US_MAX (500 * MS_US)
 #define EVENTS_MAX 20000000u
 #define PURPOSE_OPTIONS 1u

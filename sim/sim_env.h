@@ -15,6 +15,9 @@
 #include "sim/sim_network.h"
 #include "sim/world.h"
 
+/* What a right clock shows when a run begins, but for options.wall_offset_ms. */
+#define SIM_WALL_START_MS 1700000000000u
+
 #define SIM_NAME_BYTES 16
 #define SIM_TEXT_BYTES 256
 
