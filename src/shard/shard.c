@@ -301,6 +301,7 @@ static bool run_read(struct shard *s, struct shard_request *r)
         .args = s->args,
         .arg_count = (size_t)c.arg_count + 1,
         .resp = c.resp,
+        .database = c.database,
         .reply = r->reply,
         .view = &v->base,
         .now_ms = wall_ms > s->time_ms ? wall_ms : s->time_ms,
