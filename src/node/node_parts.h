@@ -95,6 +95,7 @@ struct node {
     bool is_store_open;
     bool has_started_groups;
     bool is_members_warned;
+    bool is_founding_warned;
     bool is_behind;         /* entries wait until segments have gone, or rows are folded */
     bool are_replicas_full; /* what they were told */
     bool is_last_sync;      /* the sync under way began in SYNCING, */
