@@ -42,8 +42,6 @@
 #define NODE_SYNC_RESERVE_PART 4u
 /* And for so many looks (DISK_WATCH_MS). */
 #define NODE_SYNC_LOOKS 8u
-/* A start needs this part of the reserve, or a MiB: RocksDB writes files when it is opened. */
-#define NODE_START_RESERVE_PART 16u
 /* A segment is at most this part of the disk, unless it is small. */
 #define NODE_LOG_SEGMENT_DISK_PART 64u
 #define NODE_LOG_SEGMENT_BYTES_SMALL ((uint64_t)MIB)
