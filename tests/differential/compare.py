@@ -39,7 +39,7 @@ def near(tolerance, exact_points):
         a, b = reference[1], subject[1]
         if a == b:
             return True
-        return a > 0 and b > 0 and abs(a - b) <= tolerance and a not in exact_points
+        return min(a, b) >= 0 and abs(a - b) <= tolerance and a not in exact_points
 
     return compare
 

@@ -4,9 +4,9 @@ import time
 
 import compare
 from resp import CLOSED, Connection, encode, show
-from sequence import RESP2, RESP3, Difference
+from sequence import RESP2, RESP3, Difference, Step
 
-SILENCE_SECONDS = 0.02
+SETTLED_SECONDS = 3.0  # far more than both take to remove what has expired
 SCAN_STEPS_MAX = 20000
 # Not what the command did: the cluster was changing. The sequence is run again.
 UNSETTLED = (b"CLUSTERDOWN", b"UNKNOWNRESULT", b"TRYAGAIN", b"LOADING")
@@ -128,7 +128,7 @@ class Execution:
         if compare.are_same(command, reference, subject):
             return []
         self.notice_unsettled(subject)
-        is_risky = self.sequence.steps[at].is_risky
+        is_risky = at >= 0 and self.sequence.steps[at].is_risky
         return [Difference(at, command, show(reference), show(subject), is_risky)]
 
     @staticmethod
@@ -170,6 +170,15 @@ class Execution:
         if not found and subject[1] is not None and subject not in keys[1]:
             found.append(Difference(at, step.commands[1], show(keys), show(subject)))
         return found
+
+    def settles(self, at, step):
+        """DBSIZE: a key whose time is up counts until somebody removes it, soon."""
+        end = time.monotonic() + SETTLED_SECONDS
+        while True:
+            replies = self.both(step, step.commands[0])
+            if replies[0] == replies[1] or time.monotonic() > end:
+                return self.compare(at, step.commands[0], *replies)
+            time.sleep(SETTLED_SECONDS / 100)
 
     def to_the_end(self, at, step):
         """SCAN until its cursor is 0: all keys, and no key that is not there."""
@@ -217,7 +226,6 @@ class Execution:
             found.append(Difference(-1, [b"KEYS", b"(db %d)" % database, key], *texts))
         shared = sorted(all_keys[0] & all_keys[1])
         commands = [[name, key] for key in shared for name in (b"TYPE", b"GET", b"PEXPIRETIME")]
-        commands.append([b"DBSIZE"])
         for side in self.sides:
             side.connections[RESP2].send(b"".join(encode(command) for command in commands))
         for command in commands:
@@ -226,10 +234,11 @@ class Execution:
                 self.notice_unsettled(replies[1])
                 note = [*command, b"(state)"]
                 found.append(Difference(-1, note, *map(show, replies)))
-        return found
+        return found + self.settles(-1, Step([[b"DBSIZE"]]))
 
 
 WAYS = {
+    "settles": Execution.settles,
     "closes": Execution.closes,
     "random key": Execution.random_key,
     "to the end": Execution.to_the_end,

@@ -57,19 +57,6 @@ class Connection:
         except (EOFError, ConnectionResetError):
             return CLOSED
 
-    def is_silent(self, seconds):
-        """Nothing more comes within that time."""
-        if self.at < len(self.buffer):
-            return False
-        self.socket.settimeout(seconds)
-        try:
-            self._fill()
-            return False
-        except (TimeoutError, EOFError, ConnectionResetError):
-            return True
-        finally:
-            self.socket.settimeout(REPLY_SECONDS)
-
     def _fill(self):
         data = self.socket.recv(1 << 16)
         if not data:

@@ -18,6 +18,7 @@ ALONE_EVERY = 20  # one sequence of so many runs by itself, with commands that t
 TRIES = 5  # of a sequence while the cluster changes leaders
 SHRUNK_MAX = 4
 REPORTED_MAX = 40
+STEPS_SHOWN = 30
 
 
 def databases_of(seed):
@@ -103,9 +104,11 @@ class Run:
         if not hasattr(difference, "kind"):
             return
         if is_shrunk:
+            was_long = len(sequence.steps)
             sequence, difference = self.shrunk(sequence, difference)
-            print(f"  databases {sequence.databases}, --seed {sequence.seed}; the shortest that fails:")
-            for step in sequence.steps:
+            note = "not every time" if len(sequence.steps) == was_long else "made short"
+            print(f"  databases {sequence.databases}, --seed {sequence.seed}; {note}:")
+            for step in sequence.steps[-STEPS_SHOWN:]:
                 for line in step.lines():
                     print(f"    {'RESP3' if step.connection else 'RESP2'}> {line}")
         print(f"  {difference.command!r}"[:600])

@@ -4,12 +4,14 @@ A step is what is sent and compared as one: mostly one command. Steps are kept o
 a failing sequence is made shorter.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from resp import encode, show_command
 
 RESP2, RESP3 = 0, 1  # the connection a step uses; what it speaks at first
 SCRIPT_BYTES = 4000
+QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"")  # what differs from case to case
 
 
 @dataclass
@@ -57,4 +59,5 @@ class Difference:
     def kind(self):
         """Differences of one kind are reported once: command, and how each reply begins."""
         name = self.command[0].upper().decode("latin-1") if self.command else "state"
-        return name, *(" ".join(r.split()[:4])[:60] for r in (self.reference, self.subject))
+        texts = [QUOTED.sub("", reply) for reply in (self.reference, self.subject)]
+        return name, *(" ".join(text.split()[:5])[:60] for text in texts)
