@@ -172,5 +172,5 @@ void view_overlay_effects(const struct view_overlay *v, struct buf *out_effects)
 
 uint64_t view_overlay_bytes(const struct view_overlay *v)
 {
-    return v->rows.bytes + v->rows.count * OMAP_NODE_BYTES;
+    return omap_memory(&v->rows);
 }

@@ -30,7 +30,7 @@ void view_overlay_deinit(struct view_overlay *v);
 void view_overlay_clear(struct view_overlay *v);
 /* Appends what has been changed, each key once. */
 void view_overlay_effects(const struct view_overlay *v, struct buf *out_effects);
-/* Bytes that view_overlay_effects would append, about. */
+/* Memory that the changes take, in bytes: more than their effects would. */
 uint64_t view_overlay_bytes(const struct view_overlay *v);
 
 #endif

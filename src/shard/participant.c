@@ -579,8 +579,7 @@ void participant_destroy(struct participant *p)
 
 uint64_t participant_memory(const struct participant *p)
 {
-    uint64_t nodes = p->rows.count + p->unsaved.count + p->locks.count;
-    return sizeof *p + nodes * OMAP_NODE_BYTES + p->rows.bytes + p->unsaved.bytes + p->locks.bytes;
+    return sizeof *p + omap_memory(&p->rows) + omap_memory(&p->unsaved) + omap_memory(&p->locks);
 }
 
 uint64_t participant_hash(const struct participant *p)
