@@ -75,6 +75,18 @@ enum command_id {
     COMMAND_ID_DBSIZE = 57,
     COMMAND_ID_FLUSHDB = 58,
     COMMAND_ID_FLUSHALL = 59,
+    /* Internal: transactions (docs/decisions/0016). The shard runs them, not a handler. */
+    COMMAND_ID_EXEC = 60,
+    COMMAND_ID_EXECREAD = 61,
+    COMMAND_ID_VERSIONS = 62,
+    COMMAND_ID_ROWS = 63,
+    COMMAND_ID_TXNPREPARE = 64,
+    COMMAND_ID_TXNCHECK = 65,
+    COMMAND_ID_TXNCOMMIT = 66,
+    COMMAND_ID_TXNABORT = 67,
+    COMMAND_ID_TXNMARK = 68,
+    COMMAND_ID_TXNCLOSE = 69,
+    COMMAND_ID_TXNEND = 70,
     COMMAND_ID_COUNT
 };
 
