@@ -78,6 +78,7 @@ static bool take_outcome(struct linear_operation *op, const struct resp_value *v
 {
     switch (op->kind) {
     case LINEAR_GET:
+    case LINEAR_GETEX:
         return take_value(v, &op->value);
     case LINEAR_SET:
         return is_ok(v);
@@ -86,6 +87,8 @@ static bool take_outcome(struct linear_operation *op, const struct resp_value *v
         return !op->is_done || is_ok(v);
     case LINEAR_DEL:
     case LINEAR_EXISTS:
+    case LINEAR_EXPIRE:
+    case LINEAR_PERSIST:
         op->is_done = v->integer == 1;
         return v->type == RESP_TYPE_INTEGER && (v->integer == 0 || v->integer == 1);
     case LINEAR_INCR:
@@ -179,6 +182,20 @@ static void trace_told(struct workload_client *c, const struct history_key *key,
     buf_deinit(&text);
 }
 
+/* Was it seen for the last time just now? */
+static void note_end(struct workload *w, struct history_key *key, const struct linear_operation *op)
+{
+    bool is_read = op->kind == LINEAR_GET || op->kind == LINEAR_GETEX;
+    if (!key->is_expiring || !is_read) {
+        return;
+    }
+    bool is_there = op->value.type != LINEAR_ABSENT;
+    if (key->was_there && !is_there && w->key_ended != NULL) {
+        w->key_ended(w->owner);
+    }
+    key->was_there = is_there;
+}
+
 static void note_fate(struct workload_client *c, const struct pending *p, enum fate fate)
 {
     struct workload *w = c->workload;
@@ -189,6 +206,9 @@ static void note_fate(struct workload_client *c, const struct pending *p, enum f
         key->operations[at].return_us = is_told ? w->world->now_us : LINEAR_UNKNOWN;
         key->is_void[at] = fate == FATE_REFUSED || fate == FATE_SILENT;
         trace_told(c, key, at);
+        if (is_told) {
+            note_end(w, key, &key->operations[at]);
+        }
     }
 }
 

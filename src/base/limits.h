@@ -33,6 +33,18 @@
 /* One log entry gathers proposals up to this size, unless a single command is larger. */
 #define LIMIT_ENTRY_BYTES (1u * MIB)
 #define LIMIT_CLIENT_NAME_BYTES 256u
+/* Input that is read and kept while a connection sleeps or CLIENT PAUSE holds it: more would not be
+   run anyway, but less would hide that the client has gone. */
+#define LIMIT_HELD_INPUT_BYTES (16u * KIB)
+/* Longer sleeps (DEBUG SLEEP) and pauses (CLIENT PAUSE) end after this. */
+#define LIMIT_SLEEP_MS (10u * 60u * 1000u)
+#define LIMIT_PAUSE_MS (24u * 60u * 60u * 1000u)
+/* A MONITOR that leaves more than this unread is closed. */
+#define LIMIT_MONITOR_BYTES (16u * MIB)
+/* What MONITOR shows of one argument, and of one command before it leaves out arguments. */
+#define LIMIT_MONITOR_ARGUMENT_BYTES (64u * KIB)
+#define LIMIT_MONITOR_LINE_BYTES (256u * KIB)
+#define LIMIT_SLOWLOG_ENTRIES 4096u
 #define LIMIT_GROUPS 1024u /* of data; the metadata group is number 0 */
 
 #endif

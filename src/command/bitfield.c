@@ -250,14 +250,18 @@ enum field_fit {
     FIT_ABOVE
 };
 
-/* SET: as Redis has it, a negative number is too large for an unsigned field, not too small. */
+/*
+ * SET: as Redis has it, what is too small counts as too large if the field is unsigned, or if its
+ * distance to the largest value does not fit 63 bits.
+ */
 static enum field_fit fit_of_set(const struct field_op *op)
 {
-    bool is_below = op->operand < field_min(op->type);
-    if (op->operand > field_max(op->type) || (is_below && !op->type.is_signed)) {
-        return FIT_ABOVE;
+    int64_t max = field_max(op->type);
+    if (op->operand >= field_min(op->type)) {
+        return op->operand > max ? FIT_ABOVE : FIT_INSIDE;
     }
-    return is_below ? FIT_BELOW : FIT_INSIDE;
+    bool is_far = (uint64_t)max - (uint64_t)op->operand > INT64_MAX;
+    return is_far || !op->type.is_signed ? FIT_ABOVE : FIT_BELOW;
 }
 
 /* INCRBY: old is a value of the field, so how far the bounds are away fits 64 bits. */
