@@ -16,7 +16,7 @@
 #define ROW_BYTES 4u
 #define VERSION_BYTES 8u
 #define PARTICIPANT_BYTES 2u
-#define FLAGS_ALL (TXN_STRICT | TXN_WAITS | TXN_IS_EFFECTS)
+#define FLAGS_ALL ((unsigned)(TXN_STRICT | TXN_WAITS | TXN_IS_EFFECTS))
 
 enum work_field {
     WORK_ID = 0,
@@ -202,9 +202,10 @@ enum status txn_work_read(struct bytes argument, struct txn_work *out_work)
         .command_count = get_u32_le(p + WORK_COMMANDS),
     };
     bool is_effects = (w.flags & TXN_IS_EFFECTS) != 0;
-    bool is_good = (w.flags & ~FLAGS_ALL) == 0 && get_u32_le(p + WORK_ZEROS) == 0 &&
-                   take(&rest, (uint64_t)w.participant_count * PARTICIPANT_BYTES, &w.participants) &&
-                   take(&rest, get_u32_le(p + WORK_COMPARES_BYTES), &w.compares);
+    bool is_good =
+        (w.flags & ~FLAGS_ALL) == 0 && get_u32_le(p + WORK_ZEROS) == 0 &&
+        take(&rest, (uint64_t)w.participant_count * PARTICIPANT_BYTES, &w.participants) &&
+        take(&rest, get_u32_le(p + WORK_COMPARES_BYTES), &w.compares);
     if (!is_good || !are_participants(w.participants) ||
         !are_compares(w.compares, w.compare_count)) {
         return STATUS_MALFORMED;

@@ -39,7 +39,7 @@ struct txn_work {
     unsigned flags;
     uint32_t participant_count;
     uint32_t compare_count;
-    uint32_t command_count; /* 0 with TXN_IS_EFFECTS */
+    uint32_t command_count;    /* 0 with TXN_IS_EFFECTS */
     struct bytes participants; /* as in struct txn_record */
     struct bytes compares;     /* by txn_compare_take */
     struct bytes body;
@@ -59,7 +59,7 @@ uint64_t txn_work_hash(const struct txn_work *work);
  */
 struct txn_order {
     struct txn_id id; /* of MARK, CLOSE and END: sequence 0 */
-    uint64_t mark;    /* of the coordinator's incarnation, as far as the sender knows; 0: it doesn't */
+    uint64_t mark; /* of the coordinator's incarnation, as far as the sender knows; 0: it doesn't */
 };
 void txn_order_append(struct buf *out, const struct txn_order *order);
 MUST_CHECK enum status txn_order_read(struct bytes argument, struct txn_order *out_order);
@@ -82,9 +82,9 @@ MUST_CHECK enum status txn_key_take(struct bytes *keys, struct txn_key *out_key)
  */
 struct txn_answer {
     enum txn_state state;
-    bool is_watched;       /* of NO_COMPARE: the key was the client's own */
-    uint64_t prepared;     /* of CLOSE: how many of these incarnations are prepared here */
-    uint32_t reply_count;  /* RESP values in `replies`; of NO_ERROR one: the error */
+    bool is_watched;      /* of NO_COMPARE: the key was the client's own */
+    uint64_t prepared;    /* of CLOSE: how many of these incarnations are prepared here */
+    uint32_t reply_count; /* RESP values in `replies`; of NO_ERROR one: the error */
     struct bytes replies;
     struct bytes versions; /* of EXECREAD, and of VERSIONS: u64 each, in the order of the keys as
                               asked; of EXECREAD in the order in which its commands name them */

@@ -47,11 +47,11 @@ struct txn_command {
 };
 
 enum txn_outcome {
-    TXN_COMMITTED,     /* replies has a RESP value for each command, in order */
-    TXN_CHANGED,       /* a watched key is not what it was: EXEC answers nil */
-    TXN_FAILED,        /* strict: replies has the one error; nothing was done */
-    TXN_NOT_EXECUTED,  /* replies has an error to be shown, e.g. CLUSTERDOWN: it never will be */
-    TXN_UNKNOWN,       /* replies has the error UNKNOWNRESULT: it may have been executed */
+    TXN_COMMITTED,    /* replies has a RESP value for each command, in order */
+    TXN_CHANGED,      /* a watched key is not what it was: EXEC answers nil */
+    TXN_FAILED,       /* strict: replies has the one error; nothing was done */
+    TXN_NOT_EXECUTED, /* replies has an error to be shown, e.g. CLUSTERDOWN: it never will be */
+    TXN_UNKNOWN,      /* replies has the error UNKNOWNRESULT: it may have been executed */
 };
 
 /* Caller's memory until done() was called. */
