@@ -37,6 +37,7 @@ struct shard_request {
     struct buf *reply;  /* the reply is appended to it before done() with SHARD_DONE */
     /* Must not submit: it may come within an entry. */
     void (*done)(struct shard_request *r, enum shard_verdict verdict);
+    uint64_t chain; /* given; 0: none: those of one chain keep their order when one of them is held */
     /* private */
     struct list link;         /* in shard.writes or shard.reads */
     struct request_id id;     /* of a write */
