@@ -231,6 +231,31 @@ TEST(ordered_prepare_waits)
     world_stop(&w);
 }
 
+/* TXN-16: what waits is not overtaken, so that it gets its keys however busy they are. */
+TEST(prepares_do_not_overtake)
+{
+    struct shard_world w;
+    struct ask ordered;
+    struct ask flush;
+    world_start(&w);
+    check_prepare(&w, 1, "SET a 1", TXN_STATE_YES, OK);
+    ask_prepare(&w, &ordered, 2, TXN_WAITS, "INCR a;SET b 1");
+    check_prepare(&w, 3, "SET b 3", TXN_STATE_NO_CONFLICT, "");
+    check_prepare(&w, 3, "SET b 3", TXN_STATE_NO_CONFLICT, ""); /* the same one again */
+    check_prepare(&w, 4, "SET c 3", TXN_STATE_YES, OK);
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    check_answer(&ordered, TXN_STATE_YES, ":2\r\n" OK);
+    check_order(&w, COMMIT, 2, 0, TXN_STATE_COMMITTED);
+    ask(&w, &flush, "FLUSHDB");
+    check_prepare(&w, 5, "SET d 3", TXN_STATE_NO_CONFLICT, "");
+    check_order(&w, ABORT, 4, 0, TXN_STATE_ABORTED);
+    world_settle(&w);
+    check_reply(&flush, OK);
+    check_prepare(&w, 6, "SET d 3", TXN_STATE_YES, OK);
+    world_stop(&w);
+}
+
 /* ---- leaders --------------------------------------------------------------------------------- */
 
 /* A new one proposes no write before all it inherited is applied: some of it may lock. */
