@@ -8,23 +8,7 @@ static void ask_chained(struct shard_world *w, struct ask *a, uint64_t chain, co
 {
     struct bytes args[ARGS_MAX];
     size_t count = words_of(text, args);
-    *a = (struct ask){.world = w};
-    buf_init(&a->bytes, SIZE_MAX / 2);
-    buf_init(&a->reply, SIZE_MAX / 2);
-    const struct command *row = command_resolve(args, count, &a->reply);
-    CHECK(row != NULL);
-    if ((row->flags & COMMAND_WRITE) != 0) {
-        a->id = (struct request_id){NODE, INCARNATION, ++w->sequence};
-    }
-    struct entry_command c = {
-        .id = (uint16_t)row->id,
-        .semantics = row->semantics,
-        .resp = 2,
-        .request = a->id,
-        .arg_count = (uint32_t)count - 1,
-    };
-    entry_append(&a->bytes, &c, args + 1);
-    submit_in_chain(a, chain);
+    ask_in_chain(w, a, args, count, chain);
 }
 
 /* ---- writes ---------------------------------------------------------------------------------- */
