@@ -11,6 +11,7 @@
 #include "base/stat.h"
 #include "command/clients.h"
 #include "command/command.h"
+#include "command/error_counts.h"
 #include "command/latency.h"
 #include "command/slowlog.h"
 #include "env/env.h"
@@ -28,6 +29,7 @@ struct server {
     struct env *env;
     struct router *router;
     struct stats *stats;
+    struct error_counts errors; /* replies that were errors */
     struct server_options options;
     struct env_listener listener;
     struct command_server facts;    /* what commands may ask of us */
