@@ -132,13 +132,18 @@ static struct linear_operation random_brief(struct prng *p, const struct history
     uint64_t short_ms = prng_between(p, SHORT_PX_MS_MIN, SHORT_PX_MS_MAX);
     uint64_t slow_ms = prng_between(p, SLOW_PX_MS_MIN, SLOW_PX_MS_MAX);
     bool is_absolute = prng_chance(p, 250);
+    bool may_last = prng_chance(p, 50);
     struct linear_operation op = {
-        .kind = x < 60   ? LINEAR_GET
-                : x < 98 ? LINEAR_SET
+        .kind = x < 52   ? LINEAR_GET
+                : x < 80 ? LINEAR_SET
+                : x < 87 ? LINEAR_EXPIRE
+                : x < 91 ? LINEAR_PERSIST
+                : x < 97 ? LINEAR_GETEX
                          : LINEAR_DEL,
     };
-    bool has_expiry = op.kind == LINEAR_SET;
-    if (has_expiry && prng_below(p, 20) != 0) {
+    bool is_forever = op.kind == LINEAR_SET && may_last;
+    bool has_expiry = op.kind == LINEAR_SET || op.kind == LINEAR_EXPIRE || op.kind == LINEAR_GETEX;
+    if (has_expiry && !is_forever) {
         op.ttl_ms = key->is_slow ? slow_ms : short_ms;
         op.is_absolute = is_absolute;
     }

@@ -190,6 +190,20 @@ static void trace_told(struct workload_client *c, const struct history_key *key,
     buf_deinit(&text);
 }
 
+/* Was it seen for the last time just now? */
+static void note_end(struct workload *w, struct history_key *key, const struct linear_operation *op)
+{
+    bool is_read = op->kind == LINEAR_GET || op->kind == LINEAR_GETEX;
+    if (!key->is_expiring || !is_read) {
+        return;
+    }
+    bool is_there = op->value.type != LINEAR_ABSENT;
+    if (key->was_there && !is_there && w->key_ended != NULL) {
+        w->key_ended(w->owner);
+    }
+    key->was_there = is_there;
+}
+
 static void note_fate(struct workload_client *c, const struct pending *p, enum fate fate)
 {
     struct workload *w = c->workload;
@@ -200,6 +214,9 @@ static void note_fate(struct workload_client *c, const struct pending *p, enum f
         key->operations[at].return_us = is_told ? w->world->now_us : LINEAR_UNKNOWN;
         key->is_void[at] = fate == FATE_REFUSED || fate == FATE_SILENT;
         trace_told(c, key, at);
+        if (is_told) {
+            note_end(w, key, &key->operations[at]);
+        }
     }
 }
 

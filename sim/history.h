@@ -14,6 +14,7 @@ struct history_key {
     char name[16];
     bool is_expiring;
     bool is_counter; /* most values set are integers */
+    bool was_there;  /* as the last read that was answered said */
     bool is_slow;    /* of an expiring one: its times to live are longer */
     struct linear_operation *operations;
     bool *is_void; /* the operation was answered "not executed", or says nothing */

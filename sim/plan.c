@@ -365,6 +365,10 @@ static void pick_faults(struct plan *plan, struct prng *p)
     case PLAN_KIND_COUNT:
         break;
     }
+    if (plan->kind == PLAN_EXPIRY) {
+        plan->env.is_expiry_off = prng_chance(p, 500);
+        plan->faults.end_per_mille = (unsigned)prng_below(p, 60);
+    }
     bool has_good_clocks = plan->kind == PLAN_EXPIRY && prng_chance(p, 500);
     plan->faults.clock_offset_ms_max = has_good_clocks ? CLOCK_OFFSET_MS_GOOD : CLOCK_OFFSET_MS_MAX;
     uint64_t gap_ms = prng_between(p, 500, 2500);

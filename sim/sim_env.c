@@ -596,6 +596,7 @@ static struct node_options node_options_of(struct sim_env *e)
         .groups = o->groups,
         .election_timeout_ms = o->election_timeout_ms,
         .request_timeout_ms = o->request_timeout_ms,
+        .is_expiry_off = o->is_expiry_off,
     };
 }
 

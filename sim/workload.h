@@ -40,7 +40,10 @@ struct workload {
     uint64_t no_space;   /* refused for lack of space */
     uint64_t no_space_last_us;
     uint64_t no_space_until_us; /* later ones are wrong */
-    uint64_t reads_when_full;   /* answered while writes were refused so */
+    /* An expiring key that was there is not any more. Given after workload_init; may be NULL. */
+    void (*key_ended)(void *owner);
+    void *owner;
+    uint64_t reads_when_full; /* answered while writes were refused so */
     /* private */
     int64_t value_next;
     uint32_t session_next;

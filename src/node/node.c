@@ -240,6 +240,7 @@ struct node *node_create(struct env *env, const struct node_options *options)
     node->env = env;
     node->options = *options;
     node->settings = (struct settings)SETTINGS_DEFAULT;
+    node->settings.is_expiring = !options->is_expiry_off;
     if (node->options.log_segment_bytes == 0) {
         node->options.log_segment_bytes = LOG_SEGMENT_BYTES_DEFAULT;
     }

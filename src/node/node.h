@@ -48,6 +48,7 @@ struct node_options {
     uint32_t groups;              /* data groups, at the first start; 0: the default */
     uint32_t election_timeout_ms; /* 0: the default; a follower waits one to two of these */
     uint32_t request_timeout_ms;  /* 0: the default */
+    bool is_expiry_off;           /* keys that are due stay until somebody asks for them */
 };
 
 /* What this node knows of one of its groups, for tests and tools. */
