@@ -252,9 +252,25 @@ static void ask_order_reads(struct workload_client *c, struct buf *out)
     expect(c, PENDING_GET_DATA)->pair = order_current(order);
 }
 
+static void ask_pipeline(struct workload_client *c, struct buf *out)
+{
+    struct workload *w = c->workload;
+    size_t count = (size_t)prng_between(&c->prng, 1, PIPELINE_PENDING_MAX);
+    pipeline_ask(c->pipeline, &c->prng, count, &w->value_next, out);
+    world_trace(w->world,
+                "client %u pipelines, %zu are under way",
+                c->index,
+                c->pipeline->pending_count);
+    c->pending_count = c->pipeline->pending_count;
+}
+
 void client_ask(struct workload_client *c, struct buf *out)
 {
     struct workload *w = c->workload;
+    if (c->role == CLIENT_PIPELINER) {
+        ask_pipeline(c, out);
+        return;
+    }
     size_t room = CLIENT_PENDING_MAX - c->pending_count;
     uint64_t limit = prng_between(&c->prng, 1, w->options.pipeline_max);
     if (limit > room || room < 2 * ORDER_ROUNDS_BATCH) {
@@ -272,6 +288,8 @@ void client_ask(struct workload_client *c, struct buf *out)
             ask_key(c, out, key, (struct linear_operation){.kind = LINEAR_GET});
         }
         return;
+    case CLIENT_PIPELINER:
+        break; /* above */
     case CLIENT_ORDINARY:
         for (uint64_t i = 0; i < limit; i++) {
             ask_random(c, out);

@@ -8,14 +8,6 @@
 
 #define BESIDE_US (100 * MS_US)
 
-enum fate {
-    FATE_TOLD,    /* the outcome is known */
-    FATE_REFUSED, /* not executed, and never will be (DUP-6) */
-    FATE_SILENT,  /* executed, but says nothing about a single key */
-    FATE_UNKNOWN, /* may be executed, now or later */
-    FATE_BAD,     /* no such reply is possible */
-};
-
 static bool starts_with(struct bytes text, const char *prefix)
 {
     size_t size = strlen(prefix);
@@ -320,6 +312,45 @@ static void note_read(struct workload *w, const struct pending *p, enum fate fat
     w->reads_when_full += is_read && is_full && fate == FATE_TOLD ? 1 : 0;
 }
 
+static void fail_pipeline(struct workload_client *c,
+                          const struct pipeline_command *command,
+                          const struct resp_value *v)
+{
+    struct buf about;
+    buf_init(&about, KIB);
+    pipeline_print(c->pipeline, command, &about);
+    buf_append(&about, "", 1);
+    fail_reply(c, (const char *)about.data, v);
+    buf_deinit(&about);
+}
+
+static void take_pipelined(struct workload_client *c,
+                           const struct resp_value *v,
+                           struct bytes items)
+{
+    struct workload *w = c->workload;
+    const struct pipeline before = *c->pipeline;
+    const struct pipeline_command *command = pipeline_next(&before);
+    enum fate fate = FATE_TOLD;
+    if (v->type == RESP_TYPE_ERROR) {
+        bool may_need_space = pipeline_is_write(command) || pipeline_meets_any_key(command);
+        fate = fate_of_error(w, v->text, may_need_space);
+        pipeline_not_told(c->pipeline, fate == FATE_REFUSED);
+    } else if (!pipeline_told(c->pipeline, v, items)) {
+        fate = FATE_BAD;
+    }
+    c->pending_count--;
+    if (fate == FATE_BAD) {
+        fail_pipeline(c, command, v);
+    }
+    w->operations += fate == FATE_TOLD ? 1 : 0;
+    w->refused += fate == FATE_REFUSED ? 1 : 0;
+    w->unknown += fate == FATE_UNKNOWN ? 1 : 0;
+    if (c->pending_count == 0 && pipeline_is_unsure(c->pipeline)) {
+        pipeline_refresh(c->pipeline);
+    }
+}
+
 static void take_reply(struct workload_client *c, const struct resp_value *v, struct bytes *items)
 {
     static const char *const names[] =
@@ -327,6 +358,10 @@ static void take_reply(struct workload_client *c, const struct resp_value *v, st
     struct workload *w = c->workload;
     if (c->pending_count == 0) {
         fail_reply(c, "nothing that was asked", v);
+        return;
+    }
+    if (c->role == CLIENT_PIPELINER) {
+        take_pipelined(c, v, *items);
         return;
     }
     struct pending p = c->pending[0];

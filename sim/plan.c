@@ -170,6 +170,15 @@ static void pick_workload(struct plan *plan, struct prng *p)
     o->think_us_max = plan->faults_us * 2 * o->clients / batches;
 }
 
+/* Last of all, so that what the seed says otherwise stays. */
+static void pick_pipeliners(struct plan *plan, struct prng *p)
+{
+    bool is_always = plan->kind == PLAN_LEADERS || plan->kind == PLAN_CALM;
+    bool has_some = prng_chance(p, 150);
+    unsigned count = (unsigned)prng_between(p, 1, 3);
+    plan->workload.pipeliners = is_always || has_some ? count : 0;
+}
+
 /* ---- faults ---------------------------------------------------------------------------------- */
 
 struct weight {
@@ -392,4 +401,5 @@ void plan_init(struct plan *plan, struct prng *p)
     pick_faults(plan, p);
     bool is_hard_start = prng_chance(p, 300);
     plan->is_hard_start = plan->kind == PLAN_SOLE || (plan->kind == PLAN_MIXED && is_hard_start);
+    pick_pipeliners(plan, p);
 }

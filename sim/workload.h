@@ -20,6 +20,7 @@ struct workload_options {
     uint64_t timeout_us; /* a client hangs up after that long without all replies */
     bool is_pinned;      /* each comes back to the node it had first */
     bool has_order;      /* a writer and readers of flags, too */
+    unsigned pipeliners; /* with deep pipelines, all through one gateway */
     bool is_calm;        /* no fault explains an error reply */
     bool has_full_disks; /* "no space" may be an answer to a write */
 };

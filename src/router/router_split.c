@@ -269,7 +269,7 @@ static void merge_error(struct router_request *request, const struct router_task
     resp_write_errorf(request->reply,
                       "%s some groups may have executed the command, some have not: %.*s",
                       status_prefix(STATUS_OUTCOME_UNKNOWN),
-                      (int)(error->reply.size - 1),
+                      (int)(error->reply.size - strlen("-\r\n")),
                       (const char *)error->reply.data + 1);
 }
 
