@@ -185,8 +185,8 @@ void shard_fetch_read(struct shard *s, struct shard_request *r, const struct vie
         f->fetch.is_seek = true;
         store_fetch_add(&f->fetch, buf_bytes(&view->row_key));
         if (r->has_missed) {
-            /* Else two rows could take turns at leaving, each fetched for the other. */
-            store_fetch_add(&f->fetch, buf_bytes(&view->range_from));
+            /* Large rows may drive each other out: then it would never get further. */
+            store_fetch_add(&f->fetch, buf_bytes(&view->range_key));
         }
     } else {
         bool has_run = view != NULL;

@@ -50,9 +50,9 @@ struct view_local {
     struct blob *known_row; /* borrowed from the store */
     bool is_known;
 
-    struct buf row_key;    /* of the key looked at last */
-    struct buf range_from; /* where the last range began */
-    struct buf index_key;  /* scratch */
+    struct buf row_key;   /* of the key looked at last */
+    struct buf range_key; /* where the last range began */
+    struct buf index_key; /* scratch */
 };
 
 /* databases: LIMIT_DATABASES of them, borrowed; its caller's slots go into base. */

@@ -1,4 +1,9 @@
 /* Rows that are not at hand: what waits for them, and that all else goes on as before. */
+#include <inttypes.h>
+
+#include "command/scan.h"
+#include "data/slot.h"
+#include "protocol/resp_reply.h"
 #include "shard_random.h"
 
 #define OK "+OK\r\n"
@@ -157,6 +162,44 @@ TEST(read_of_more_than_the_cache_ends)
         }
         check_reply(&a, ":8\r\n");
     }
+    world_stop(&w);
+}
+
+/* One row is all that a fetch brings, and it is gone again when the next one comes. */
+TEST(scan_of_rows_larger_than_the_cache_goes_on)
+{
+    struct shard_world w;
+    struct ask a;
+    world_start_missing(&w, NULL, ALL);
+    w.shard->read_view.base.slot_end = SLOT_COUNT;
+    static char text[40000];
+    for (unsigned i = 0; i < 3; i++) {
+        int size = snprintf(text, sizeof text, "SET k%u ", i);
+        memset(text + size, 'x', sizeof text - 1 - (size_t)size);
+        check_command(&w, text, OK);
+    }
+    world_push_out(&w);
+    uint64_t cursor = 0;
+    unsigned found = 0;
+    do {
+        (void)snprintf(text, sizeof text, "SCAN %" PRIu64, cursor);
+        ask(&w, &a, text);
+        for (unsigned turns = 0; !a.is_done; turns++) {
+            CHECK(turns < 20);
+            world_confirm(&w);
+            store_flush(&w.store);      /* what the last fetch brought goes, … */
+            (void)fake_env_run(&w.env); /* … and the next one ends */
+        }
+        struct bytes rest = buf_bytes(&a.reply);
+        struct resp_value v[3];
+        for (unsigned i = 0; i < 3; i++) {
+            CHECK_EQ(resp_value_read(&rest, &v[i]), STATUS_OK);
+        }
+        CHECK(scan_cursor_read(v[1].text, &cursor));
+        found += (unsigned)v[2].count;
+        buf_deinit(&a.reply);
+    } while (cursor != 0);
+    CHECK_EQ(found, 3u);
     world_stop(&w);
 }
 
