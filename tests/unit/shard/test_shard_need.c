@@ -204,6 +204,41 @@ TEST(scan_of_rows_larger_than_the_cache_goes_on)
 }
 
 /* It is refused while its rows are being read: the fetch is nobody's then. */
+/* A range over rows so large that a fetch brings one at a time: they do not take turns for ever. */
+TEST(range_over_large_rows_ends)
+{
+    struct shard_world w;
+    struct ask a[3];
+    static char value[40000];
+    memset(value, 'v', sizeof value);
+    world_start_missing(&w, NULL, ALL);
+    for (unsigned i = 0; i < 3; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof key, "k%u", i);
+        struct bytes args[] = {bytes_of_text("SET"),
+                               bytes_of_text(key),
+                               bytes_of(value, sizeof value)};
+        ask_args(&w, &a[i], args, 3, (struct request_id){0}, 0);
+    }
+    world_settle(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        check_reply(&a[i], OK);
+    }
+    world_push_out(&w);
+    ask(&w, &a[0], "SCAN 0 COUNT 10");
+    world_confirm(&w);
+    for (unsigned turns = 0; !a[0].is_done; turns++) {
+        CHECK(turns < 8);
+        shard_flush(w.shard);
+        store_flush(&w.store);       /* what came to hand before has left again */
+        CHECK(fake_env_run(&w.env)); /* one fetch a turn */
+    }
+    CHECK_EQ(a[0].verdict, SHARD_DONE);
+    CHECK(strncmp((const char *)a[0].reply.data, "*2\r\n$", 5) == 0);
+    buf_deinit(&a[0].reply);
+    world_stop(&w);
+}
+
 TEST(read_refused_during_its_fetch)
 {
     struct shard_world w;
@@ -312,6 +347,50 @@ TEST(entry_waits_for_all_its_rows)
 }
 
 /* Asked again while it is being read: it is read once, and applied once. */
+/* COPY and MOVE read the key in another database, too: fetched before they apply. */
+TEST(entry_waits_for_rows_of_another_database)
+{
+    struct shard_world w;
+    world_start_missing(&w, NULL, ALL);
+    check_command(&w, "SET k v", OK);
+    check_command(&w, "COPY k k DB 1", ":1\r\n");
+    check_command(&w, "SET n v", OK);
+    world_push_out(&w);
+    check_command(&w, "COPY k k DB 1", ":0\r\n");
+    world_push_out(&w);
+    check_command(&w, "MOVE k 1", ":0\r\n");
+    world_push_out(&w);
+    check_command(&w, "MOVE n 1", ":1\r\n");
+    CHECK_EQ(shard_counts(w.shard, 0).keys, 1u);
+    CHECK_EQ(shard_counts(w.shard, 1).keys, 2u);
+    check_databases(&w);
+    world_stop(&w);
+}
+
+/* What stands behind a flush in the same entry was not there to be fetched. */
+TEST(entry_with_a_flush)
+{
+    struct shard_world w;
+    struct ask a[5];
+    static const char *const texts[] = {"SET k 1", "FLUSHDB", "INCR k", "FLUSHALL", "INCR k"};
+    static const char *const replies[] = {OK, OK, ":1\r\n", OK, ":1\r\n"};
+    world_start_missing(&w, NULL, ALL);
+    check_command(&w, "SET k 7 PX 100000", OK);
+    check_command(&w, "SET other 7 PX 100000", OK);
+    world_push_out(&w);
+    for (unsigned i = 0; i < 5; i++) {
+        ask(&w, &a[i], texts[i]);
+    }
+    world_settle(&w);
+    CHECK_EQ(w.replica.index_last, 3u);
+    for (unsigned i = 0; i < 5; i++) {
+        check_reply(&a[i], replies[i]);
+    }
+    CHECK_EQ(shard_counts(w.shard, 0).keys, 1u);
+    check_databases(&w);
+    world_stop(&w);
+}
+
 TEST(entry_is_asked_for_again)
 {
     struct shard_world w;
