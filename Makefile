@@ -55,6 +55,7 @@ quick: build-all
 	@tools/run-tests quick
 
 test: build-all
+	@tools/setup test
 	@tools/run-tests all
 
 sim: build-sim
@@ -84,6 +85,7 @@ lint: build-check
 		xargs -P 2 -n 4 clang-tidy-14 -p build/check --quiet
 
 check: build-all
+	@tools/setup test
 	@tools/run-tests all
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory fuzz

@@ -15,6 +15,11 @@
 #define LIMIT_CONNECTIONS 10000u
 /* Values in the reply of one command that reads several keys; as much as one value. */
 #define LIMIT_REPLY_VALUES_BYTES LIMIT_VALUE_BYTES
+/* Strings that one BITOP reads, together; the same key may be named many times. */
+#define LIMIT_BITOP_BYTES (8u * LIMIT_VALUE_BYTES)
+/* Pairs of prefixes that one LCS compares: some 0.05 s. As in Redis, which wants 4 bytes for each
+   and takes at most the size of a value. */
+#define LIMIT_LCS_CELLS (LIMIT_VALUE_BYTES / 4u)
 /* Replies held for one connection; beyond it the connection is closed. Twice the largest reply. */
 #define LIMIT_OUTPUT_BYTES (128u * MIB)
 /* Beyond this much unsent output no further command of the connection is taken up. */

@@ -168,6 +168,7 @@ struct command_call {
 
     /* Commands with keys. */
     struct view *view;
+    uint8_t database; /* the selected one: what the view is about at first */
     /*
      * Of a write: group time, the same on all replicas. Of a read: that, or the leader's clock if
      * it is ahead; no key that the view shows is due by it.
@@ -211,6 +212,8 @@ struct command {
 
 /* Families; each ends with a row whose name is NULL. */
 extern const struct command command_table_string[];
+extern const struct command command_table_string_set[];
+extern const struct command command_table_string_multi[];
 extern const struct command command_table_number[];
 extern const struct command command_table_string_range[];
 extern const struct command command_table_lcs[];
@@ -219,6 +222,7 @@ extern const struct command command_table_bitfield[];
 extern const struct command command_table_keys[];
 extern const struct command command_table_expire[];
 extern const struct command command_table_object[];
+extern const struct command command_table_memory[];
 extern const struct command command_table_dump[];
 extern const struct command command_table_scan[];
 extern const struct command command_table_connection[];

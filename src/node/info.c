@@ -118,6 +118,7 @@ static void write_memory(struct node *node, struct buf *out)
     write_redis_memory(node, out);
     buf_printf(out, "buffer_memory:%" PRIu64 "\r\n", server_memory(&node->server));
     buf_printf(out, "store_memory:%" PRIu64 "\r\n", store_memory(&node->store));
+    buf_printf(out, "engine_memory:%" PRIu64 "\r\n", store_engine_memory(&node->store));
     buf_printf(out, "entries_memory:%" PRIu64 "\r\n", node_entries_bytes(node));
     buf_printf(out, "cache_memory_max:%" PRIu64 "\r\n", node->options.cache_memory);
     buf_printf(out, "buffer_memory_max:%" PRIu64 "\r\n", node->server.options.buffer_memory);

@@ -171,13 +171,29 @@ static void start_groups(struct node *node)
     }
 }
 
-/* On the loop, but nobody is served yet, so nobody waits behind the disk. */
+static void warn_founding_waits(struct node *node, const char *text)
+{
+    if (!node->is_founding_warned) {
+        node->is_founding_warned = true;
+        env_log(node->env,
+                ENV_LEVEL_WARNING,
+                "%s: the cluster is formed when there is space again",
+                text);
+    }
+}
+
+/*
+ * On the loop, but nobody is served yet, so nobody waits behind the disk. On a full disk the old
+ * identity stands; what was heard is told again, and then there may be space.
+ */
 static enum status founding_store(void *owner, const struct identity *identity)
 {
     struct node *node = owner;
     struct error error;
     enum status s = identity_store(node->env, node->options.data_dir, identity, &error);
-    if (s != STATUS_OK) {
+    if (s == STATUS_NO_SPACE) {
+        warn_founding_waits(node, error.text);
+    } else if (s != STATUS_OK) {
         env_halt(node->env, "%s", error.text);
     }
     return s;
@@ -241,6 +257,7 @@ struct node *node_create(struct env *env, const struct node_options *options)
     node->env = env;
     node->options = *options;
     node->settings = (struct settings)SETTINGS_DEFAULT;
+    node->settings.is_expiring = !options->is_expiry_off;
     if (node->options.log_segment_bytes == 0) {
         node->options.log_segment_bytes = LOG_SEGMENT_BYTES_DEFAULT;
     }

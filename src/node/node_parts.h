@@ -43,8 +43,6 @@
 #define NODE_SYNC_RESERVE_PART 4u
 /* And for so many looks (DISK_WATCH_MS). */
 #define NODE_SYNC_LOOKS 8u
-/* A start needs this part of the reserve, or a MiB: RocksDB writes files when it is opened. */
-#define NODE_START_RESERVE_PART 16u
 /* A segment is at most this part of the disk, unless it is small. */
 #define NODE_LOG_SEGMENT_DISK_PART 64u
 #define NODE_LOG_SEGMENT_BYTES_SMALL ((uint64_t)MIB)
@@ -99,6 +97,7 @@ struct node {
     bool is_store_open;
     bool has_started_groups;
     bool is_members_warned;
+    bool is_founding_warned;
     bool is_behind;         /* entries wait until segments have gone, or rows are folded */
     bool are_replicas_full; /* what they were told */
     bool is_last_sync;      /* the sync under way began in SYNCING, */

@@ -301,6 +301,7 @@ static bool run_read(struct shard *s, struct shard_request *r)
         .args = s->args,
         .arg_count = (size_t)c.arg_count + 1,
         .resp = c.resp,
+        .database = c.database,
         .reply = r->reply,
         .view = &v->base,
         .now_ms = wall_ms > s->time_ms ? wall_ms : s->time_ms,
@@ -413,10 +414,10 @@ static void on_leadership(void *owner, bool is_leader)
     if (!is_leader) {
         reached("shard: leadership lost");
     }
+    shard_watch_expiry(s);
     fail_proposals(s, &s->proposed, SHARD_LOST);
     refuse_gathered(s);
     refuse_reads(s);
-    shard_watch_expiry(s);
 }
 
 static bool on_is_staged(void *owner, uint64_t index, uint64_t term, uint32_t *out_generation)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/prng.h"
-#include "shard_world.h"
+#include "shard_databases.h"
 
 #define RANDOM_TEXT_BYTES 128u
 
@@ -61,6 +61,9 @@ static inline void random_event(struct shard_world *w, struct prng *p)
     if (prng_chance(p, 50)) {
         w->replica.is_full = !w->replica.is_full;
     }
+    if (prng_chance(p, 50)) {
+        w->is_expiring = !w->is_expiring;
+    }
     if (prng_chance(p, 30)) {
         world_lose(w);
         if (prng_chance(p, 500) && w->replica.index_last > w->replica.index_commit) {
@@ -94,6 +97,7 @@ static inline unsigned random_burst(struct shard_world *w, struct prng *p)
         answered += asks[i].verdict == SHARD_DONE ? 1 : 0;
         buf_deinit(&asks[i].reply);
     }
+    check_databases(w);
     return answered;
 }
 

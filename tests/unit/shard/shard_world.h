@@ -59,6 +59,7 @@ struct shard_world {
     struct snapshots snapshots;
     struct shard *shard;
     bool is_out_of_space;
+    bool is_expiring; /* keys that are due end unasked */
     uint64_t sequence;
     uint64_t mark;
     unsigned answers; /* done() calls so far */
@@ -345,6 +346,7 @@ static inline void world_open(struct shard_world *w)
         .is_out_of_space = on_world_out_of_space,
         .owner = w,
         .snapshots = &w->snapshots,
+        .is_expiring = &w->is_expiring,
     };
     w->shard = shard_create(&w->env.base, &w->store, &w->stats, &options);
     w->replica.shard = w->shard;
@@ -375,6 +377,7 @@ static inline void world_start(struct shard_world *w)
 
 static inline void world_stop(struct shard_world *w)
 {
+    shard_stop(w->shard);
     shard_destroy(w->shard);
     for (uint64_t i = 1; i <= w->replica.index_last; i++) {
         buf_deinit(&w->replica.entries[i]);
