@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/glob.h"
 #include "command/command.h"
+#include "command/getkeys.h"
 #include "command/help.h"
 #include "command/words.h"
 #include "protocol/resp_writer.h"
@@ -16,7 +17,6 @@ static enum command_result command_run(struct command_call *call);
 static enum command_result count_run(struct command_call *call);
 static enum command_result info_run(struct command_call *call);
 static enum command_result docs_run(struct command_call *call);
-static enum command_result getkeys_run(struct command_call *call);
 static enum command_result list_run(struct command_call *call);
 static enum command_result help_run(struct command_call *call);
 
@@ -227,23 +227,9 @@ static void write_categories(struct command_call *call, const char *acl)
     }
 }
 
-static void write_simple_word(void *ctx, struct bytes word)
-{
-    char text[FULL_NAME_BYTES];
-    int size = snprintf(text, sizeof text, "%.*s", (int)word.size, (const char *)word.data);
-    ensure(size > 0 && (size_t)size < sizeof text);
-    resp_write_simple(ctx, text);
-}
-
 static void write_bulk_word(void *ctx, struct bytes word)
 {
     resp_write_bulk(ctx, word);
-}
-
-static void write_access(struct command_call *call, struct bytes access)
-{
-    resp_write_set(call->reply, call->resp, words_count(access));
-    words_each(access, write_simple_word, call->reply);
 }
 
 static void write_tips(struct command_call *call, const char *tips)
@@ -284,7 +270,7 @@ static void write_key_spec(struct command_call *call,
         resp_write_bulk_text(out, keys->note);
     }
     resp_write_bulk_text(out, "flags");
-    write_access(call, access);
+    getkeys_write_words(call, access);
     write_search(call, "begin_search", "index");
     resp_write_map(out, call->resp, 1);
     write_number(out, "index", first);
@@ -295,15 +281,6 @@ static void write_key_spec(struct command_call *call,
     write_number(out, "limit", 0);
 }
 
-/* Access of the keys behind the first one. False: the same as of the first. */
-static bool cut_access(const char *access, struct bytes *out_first, struct bytes *out_rest)
-{
-    const char *bar = strchr(access, '|');
-    *out_first = bar != NULL ? bytes_of(access, (size_t)(bar - access)) : bytes_of_text(access);
-    *out_rest = bar != NULL ? bytes_of_text(bar + 1) : *out_first;
-    return bar != NULL;
-}
-
 static void write_key_specs(struct command_call *call, const struct command_keys *keys)
 {
     if (keys->first == 0) {
@@ -312,7 +289,7 @@ static void write_key_specs(struct command_call *call, const struct command_keys
     }
     struct bytes first;
     struct bytes rest;
-    bool are_two = cut_access(keys->access, &first, &rest);
+    bool are_two = getkeys_access(keys->access, &first, &rest);
     resp_write_set(call->reply, call->resp, are_two ? 2 : 1);
     write_key_spec(call, keys, first, keys->first, are_two ? keys->first : keys->last);
     if (are_two) {
@@ -455,49 +432,6 @@ static enum command_result docs_run(struct command_call *call)
         const struct command *c = find_full(call->args[i]);
         if (c != NULL) {
             write_doc(call, c);
-        }
-    }
-    return COMMAND_DONE;
-}
-
-/* ---- GETKEYS, GETKEYSANDFLAGS ---------------------------------------------------------------- */
-
-static const char *getkeys_problem(const struct command *c, size_t arg_count)
-{
-    if (c == NULL || (c->subcommands != NULL && arg_count > 1)) {
-        return "ERR Invalid command specified";
-    }
-    if (c->keys.first == 0) {
-        return "ERR The command has no key arguments";
-    }
-    if (!command_arity_fits(c, arg_count)) {
-        return "ERR Invalid number of arguments specified for command";
-    }
-    return NULL;
-}
-
-static enum command_result getkeys_run(struct command_call *call)
-{
-    const struct bytes *args = call->args + 2;
-    size_t arg_count = call->arg_count - 2;
-    const struct command *c = find_shown(args, arg_count);
-    const char *problem = getkeys_problem(c, arg_count);
-    if (problem != NULL) {
-        return command_fail(call, problem);
-    }
-    bool with_flags = strcmp(call->command->name, "getkeysandflags") == 0;
-    struct bytes first;
-    struct bytes rest;
-    (void)cut_access(c->keys.access, &first, &rest);
-    size_t count = command_key_count(c, arg_count);
-    resp_write_array(call->reply, count);
-    for (size_t i = 0; i < count; i++) {
-        if (with_flags) {
-            resp_write_array(call->reply, 2);
-        }
-        resp_write_bulk(call->reply, args[command_key_at(c, arg_count, i)]);
-        if (with_flags) {
-            write_access(call, i == 0 ? first : rest);
         }
     }
     return COMMAND_DONE;

@@ -231,14 +231,15 @@ static enum command_result module_list_run(struct command_call *call)
 
 static enum command_result module_help_run(struct command_call *call)
 {
+    static const char loadex[] = "    Load a module library from <path>, while passing it module "
+                                 "configurations and optional arguments.";
     static const char *const lines[] = {
         "LIST",
         "    Return a list of loaded modules.",
         "LOAD <path> [<arg> ...]",
         "    Load a module library from <path>, passing to it any optional arguments.",
         "LOADEX <path> [[CONFIG NAME VALUE] [CONFIG NAME VALUE]] [ARGS ...]",
-        "    Load a module library from <path>, while passing it module configurations and "
-        "optional arguments.",
+        loadex,
         "UNLOAD <name>",
         "    Unload a module.",
         NULL,

@@ -1,7 +1,8 @@
 #include "main/process.h"
 
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/limits.h"
 
 #define SECOND_US 1000000u
+#define LINE_BYTES 256u
 
 static uint64_t micros(const struct timeval *time)
 {
@@ -21,17 +23,18 @@ static uint64_t page_bytes(void)
     return size > 0 ? (uint64_t)size : 0;
 }
 
+/* The second number of the line: pages in memory. */
 static uint64_t resident_bytes(void)
 {
-    uint64_t size_pages = 0;
-    uint64_t resident_pages = 0;
+    char line[LINE_BYTES];
     FILE *file = fopen("/proc/self/statm", "re");
     if (file == NULL) {
         return 0;
     }
-    int got = fscanf(file, "%" SCNu64 " %" SCNu64, &size_pages, &resident_pages);
+    bool is_read = fgets(line, sizeof line, file) != NULL;
     (void)fclose(file);
-    return got == 2 ? resident_pages * page_bytes() : 0;
+    char *second = is_read ? strchr(line, ' ') : NULL;
+    return second != NULL ? strtoull(second, NULL, 10) * page_bytes() : 0;
 }
 
 void process_describe(struct node_process *out)

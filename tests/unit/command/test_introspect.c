@@ -177,18 +177,43 @@ TEST(requests_without_end_are_refused)
     fake_server_deinit(f);
 }
 
+#define FLAGS_OF(key, flags) "*1\r\n*2\r\n$1\r\n" key "\r\n" flags
+#define RW_UPDATE "*3\r\n+RW\r\n+access\r\n+update\r\n"
+#define OW_UPDATE "*2\r\n+OW\r\n+update\r\n"
+#define RO_ACCESS "*2\r\n+RO\r\n+access\r\n"
+
+/* The options decide what SET and BITFIELD do with their key. */
+TEST(flags_by_arguments)
+{
+    static const struct fake_case cases[] = {
+        {"COMMAND GETKEYSANDFLAGS set a b", FLAGS_OF("a", OW_UPDATE)},
+        {"COMMAND GETKEYSANDFLAGS set a get", FLAGS_OF("a", OW_UPDATE)},
+        {"COMMAND GETKEYSANDFLAGS set a b EX 5 Get", FLAGS_OF("a", RW_UPDATE)},
+        {"COMMAND GETKEYSANDFLAGS bitfield k", FLAGS_OF("k", RO_ACCESS)},
+        {"COMMAND GETKEYSANDFLAGS bitfield k get u8 0", FLAGS_OF("k", RO_ACCESS)},
+        {"COMMAND GETKEYSANDFLAGS bitfield k overflow wrap get u8 0", FLAGS_OF("k", RO_ACCESS)},
+        {"COMMAND GETKEYSANDFLAGS bitfield k get u8 0 set u8 0 1", FLAGS_OF("k", RW_UPDATE)},
+        {"COMMAND GETKEYSANDFLAGS bitfield k get u8", FLAGS_OF("k", RW_UPDATE)},
+        {"COMMAND GETKEYSANDFLAGS bitfield k x", FLAGS_OF("k", RW_UPDATE)},
+    };
+    struct fake_server *f = begin();
+    CHECK_CASES(f, cases);
+    fake_server_deinit(f);
+}
+
 /* Two key specs where the first key is used in another way than those behind it. */
 TEST(two_key_specs)
 {
     struct fake_server *f = begin();
-    struct bytes name = bytes_of_text("copy");
-    const struct command *copy = command_find(&name, 1);
-    if (copy != NULL) {
-        CHECK_TEXT(ask(f, "COMMAND GETKEYSANDFLAGS copy a b"),
-                   "*2\r\n*2\r\n$1\r\na\r\n*2\r\n+RO\r\n+access\r\n"
-                   "*2\r\n$1\r\nb\r\n*2\r\n+OW\r\n+update\r\n");
-        CHECK_EQ(occurrences(ask(f, "COMMAND INFO copy"), "begin_search"), 2u);
-    }
+    CHECK_TEXT(ask(f, "COMMAND GETKEYSANDFLAGS bitop not a b"),
+               "*2\r\n*2\r\n$1\r\na\r\n" OW_UPDATE "*2\r\n$1\r\nb\r\n" RO_ACCESS);
+    const char *info = ask(f, "COMMAND INFO bitop");
+    CHECK_EQ(occurrences(info, "begin_search"), 2u);
+    CHECK(strstr(info, "$5\r\nindex\r\n:2\r\n") != NULL);
+    CHECK(strstr(info, "$7\r\nlastkey\r\n:0\r\n") != NULL);
+    CHECK(strstr(info, "$5\r\nindex\r\n:3\r\n") != NULL);
+    CHECK(strstr(info, "$7\r\nlastkey\r\n:-1\r\n") != NULL);
+    CHECK(strstr(ask(f, "COMMAND INFO getex"), "*1\r\n*8\r\n$5\r\nnotes\r\n$40\r\nRW and") != NULL);
     fake_server_deinit(f);
 }
 
