@@ -85,10 +85,14 @@ static void write_server(struct node *node, struct buf *out)
 
 static void write_clients(struct node *node, struct buf *out)
 {
-    buf_printf(out, "connected_clients:%" PRIu64 "\r\n", node->server.session_count);
+    struct server_client_counts counts;
+    server_count_clients(&node->server, &counts);
+    buf_printf(out, "connected_clients:%" PRIu64 "\r\n", counts.connected);
     buf_printf(out, "cluster_connections:0\r\n");
     buf_printf(out, "maxclients:%" PRIu64 "\r\n", node->settings.max_clients);
-    buf_printf(out, "blocked_clients:0\r\ntracking_clients:0\r\n");
+    buf_printf(out, "client_recent_max_input_buffer:%" PRIu64 "\r\n", counts.input_bytes_max);
+    buf_printf(out, "client_recent_max_output_buffer:%" PRIu64 "\r\n", counts.output_bytes_max);
+    buf_printf(out, "blocked_clients:%" PRIu64 "\r\ntracking_clients:0\r\n", counts.waiting);
 }
 
 /* What the node knows that it holds: buffers, entries, rows and blocks. */

@@ -37,6 +37,7 @@ static void reset_stats(void *owner)
 {
     struct node *node = owner;
     node->stats = (struct stats){0};
+    command_stats_reset(&node->server.command_stats);
 }
 
 /* The command runs inside the server, which cannot be stopped from there. */
