@@ -12,6 +12,7 @@
 #include "command/clients.h"
 #include "command/command.h"
 #include "command/error_counts.h"
+#include "command/command_stats.h"
 #include "command/latency.h"
 #include "command/slowlog.h"
 #include "env/env.h"
@@ -36,6 +37,7 @@ struct server {
     struct command_clients clients; /* facts.clients */
     struct slowlog slowlog;
     struct latency latency;
+    struct command_stats command_stats;
     struct list sessions;      /* struct session */
     struct list dirty;         /* sessions with output or input to look at in this turn */
     struct list monitors;      /* sessions that see all commands */
