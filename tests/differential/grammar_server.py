@@ -152,7 +152,7 @@ def server(g):
             [b"MEMORY", b"DOCTOR", b"x"], [b"LOLWUT", b"VERSION", b"x"], [b"SHUTDOWN", b"NOSUCH"],
             [b"SHUTDOWN", b"SAVE", b"NOSAVE"], [b"SHUTDOWN", b"ABORT"], [b"ROLE", b"x"], [b"SWAPDB", b"0"],
             [b"SWAPDB", b"x", b"1"], [b"CONFIG", b"RESETSTAT"], [b"SLOWLOG", b"RESET", b"x"],
-            [b"ACL", b"WHOAMI"], [b"SLOWLOG", b"GET", b"1", b"2"],
+            [b"SLOWLOG", b"GET", b"1", b"2"],
         ]  # fmt: skip
     )
 
