@@ -1,6 +1,6 @@
 """Connection and server commands whose replies are the same every time, and what clients get wrong."""
 
-from generator import ALONE, PRODUCTIONS, production
+from generator import ALONE, PRODUCTIONS, RISKY, production
 from sequence import Step
 
 NAMES = [b"name", b"", b"two words", b"tab\t", b"n\xc3\xa9", b"n" * 50]
@@ -185,6 +185,18 @@ def broken(g):
         ]  # fmt: skip
     )
     return Step([], raw=raw, replies=2, how="closes")
+
+
+@production(1)
+def refused(_g):
+    """What belongs to Raft here, or does not exist yet."""
+    return Step([[b"CLIENT", b"TRACKING", b"ON"], [b"CLIENT", b"TRACKING", b"OFF"], [b"REPLICAOF", b"NO", b"ONE"]])
+
+
+@production(1, RISKY)
+def long_key(g):
+    key = b"k" * g.pick([65536, 65537, 70000])
+    return Step([g.pick([[b"SET", key, b"v"], [b"GET", key], [b"EXISTS", key]])], is_risky=True)
 
 
 @production(1, ALONE)
