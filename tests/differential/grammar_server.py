@@ -1,6 +1,6 @@
 """Connection and server commands whose replies are the same every time, and what clients get wrong."""
 
-from generator import ALONE, PRODUCTIONS, production
+from generator import ALONE, PRODUCTIONS, RISKY, production
 from sequence import Step
 
 NAMES = [b"name", b"", b"two words", b"tab\t", b"n\xc3\xa9", b"n" * 50]
@@ -152,7 +152,7 @@ def server(g):
             [b"MEMORY", b"DOCTOR", b"x"], [b"LOLWUT", b"VERSION", b"x"], [b"SHUTDOWN", b"NOSUCH"],
             [b"SHUTDOWN", b"SAVE", b"NOSAVE"], [b"SHUTDOWN", b"ABORT"], [b"ROLE", b"x"], [b"SWAPDB", b"0"],
             [b"SWAPDB", b"x", b"1"], [b"CONFIG", b"RESETSTAT"], [b"SLOWLOG", b"RESET", b"x"],
-            [b"ACL", b"WHOAMI"], [b"SLOWLOG", b"GET", b"1", b"2"],
+            [b"SLOWLOG", b"GET", b"1", b"2"],
         ]  # fmt: skip
     )
 
@@ -185,6 +185,18 @@ def broken(g):
         ]  # fmt: skip
     )
     return Step([], raw=raw, replies=2, how="closes")
+
+
+@production(1)
+def refused(_g):
+    """What belongs to Raft here, or does not exist yet."""
+    return Step([[b"CLIENT", b"TRACKING", b"ON"], [b"CLIENT", b"TRACKING", b"OFF"], [b"REPLICAOF", b"NO", b"ONE"]])
+
+
+@production(1, RISKY)
+def long_key(g):
+    key = b"k" * g.pick([65536, 65537, 70000])
+    return Step([g.pick([[b"SET", key, b"v"], [b"GET", key], [b"EXISTS", key]])], is_risky=True)
 
 
 @production(1, ALONE)
