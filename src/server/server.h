@@ -12,6 +12,7 @@
 #include "command/clients.h"
 #include "command/command.h"
 #include "command/command_stats.h"
+#include "command/error_counts.h"
 #include "command/latency.h"
 #include "command/slowlog.h"
 #include "env/env.h"
@@ -29,6 +30,7 @@ struct server {
     struct env *env;
     struct router *router;
     struct stats *stats;
+    struct error_counts errors; /* replies that were errors */
     struct server_options options;
     struct env_listener listener;
     struct command_server facts;    /* what commands may ask of us */

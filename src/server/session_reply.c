@@ -148,6 +148,7 @@ void session_finish(struct session_request *r, uint64_t now_us)
     s->stats->commands_processed++;
     if (r->reply.size > 0 && r->reply.data[0] == '-') {
         s->stats->commands_failed++;
+        error_counts_note(&s->errors, buf_bytes(&r->reply));
     }
     note_time(r, now_us);
     if (session->is_closing || session->is_cut || r->is_silent) {
