@@ -178,6 +178,13 @@ def object_(g):
 
 
 @production(1)
+def counted_object(g):
+    """INCRBYFLOAT leaves no shared object."""
+    key = g.key()
+    return Step([[b"DEL", key], [b"INCRBYFLOAT", key, b"7"], [b"OBJECT", b"REFCOUNT", key]])
+
+
+@production(1)
 def memory_usage(g):
     """Redis tells it also of keys whose time is up: looked for first, these are gone."""
     key = g.key()
