@@ -11,6 +11,8 @@
 #include "base/stat.h"
 #include "command/clients.h"
 #include "command/command.h"
+#include "command/error_counts.h"
+#include "command/command_stats.h"
 #include "command/latency.h"
 #include "command/slowlog.h"
 #include "env/env.h"
@@ -28,12 +30,14 @@ struct server {
     struct env *env;
     struct router *router;
     struct stats *stats;
+    struct error_counts errors; /* replies that were errors */
     struct server_options options;
     struct env_listener listener;
     struct command_server facts;    /* what commands may ask of us */
     struct command_clients clients; /* facts.clients */
     struct slowlog slowlog;
     struct latency latency;
+    struct command_stats command_stats;
     struct list sessions;      /* struct session */
     struct list dirty;         /* sessions with output or input to look at in this turn */
     struct list monitors;      /* sessions that see all commands */

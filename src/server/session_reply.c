@@ -123,6 +123,7 @@ static void note_time(struct session_request *r, uint64_t now_us)
     if (r->command == NULL) {
         return;
     }
+    command_stats_add(&s->command_stats, r->command, took_us);
     if (r->note.size > 0 && settings->slowlog_slower_than_us >= 0 &&
         took_us >= (uint64_t)settings->slowlog_slower_than_us) {
         struct slowlog_fact fact = {
@@ -147,6 +148,7 @@ void session_finish(struct session_request *r, uint64_t now_us)
     s->stats->commands_processed++;
     if (r->reply.size > 0 && r->reply.data[0] == '-') {
         s->stats->commands_failed++;
+        error_counts_note(&s->errors, buf_bytes(&r->reply));
     }
     note_time(r, now_us);
     if (session->is_closing || session->is_cut || r->is_silent) {
