@@ -14,7 +14,8 @@ static const struct command *const families[] = {
     command_table_connection,   command_table_client,  command_table_server,
     command_table_introspect,   command_table_config,  command_table_diagnose,
     command_table_refused,      command_table_cluster, command_table_string_set,
-    command_table_string_multi, command_table_debug,   command_table_internal,
+    command_table_string_multi, command_table_debug,   command_table_transactions,
+    command_table_internal,
 };
 
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
@@ -262,7 +263,8 @@ static void check_policy(const struct command *c)
     ensure(!(reads && writes));
     ensure(!writes || c->policy != COMMAND_LOCAL);
     ensure(reads || writes || c->policy == COMMAND_LOCAL); /* LOLWUT reads, says Redis */
-    ensure(is_keyed == (c->keys.first != 0));
+    ensure(!is_keyed || c->keys.first != 0);
+    ensure(is_keyed || c->keys.first == 0 || c->policy == COMMAND_LOCAL);
     /* What reaches a shard goes through the log or to another node: by number and version. */
     ensure(is_shard == (c->id != COMMAND_ID_NONE));
     ensure(is_shard == (c->semantics > 0));

@@ -325,6 +325,28 @@ static void write_cluster(struct node *node, struct buf *out)
     buf_printf(out, "formed:%d\r\n", founding_is_formed(&node->founding) ? 1 : 0);
 }
 
+static void write_transactions(struct node *node, struct buf *out)
+{
+    struct txn_counts counts = txn_counts(node->txn);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } fields[] = {
+        {"open", counts.open},
+        {"committed", counts.committed},
+        {"watch_failed", counts.changed},
+        {"strict_failed", counts.failed},
+        {"unknown", counts.unknown},
+        {"conflicts", counts.conflicts},
+        {"ordered", counts.ordered},
+        {"recovered", counts.recovered},
+        {"read_again", counts.read_again},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        buf_printf(out, "transactions_%s:%" PRIu64 "\r\n", fields[i].name, fields[i].value);
+    }
+}
+
 /* Of the groups that have a replica here, which is all of them if there are up to three nodes. */
 static void write_keyspace(struct node *node, struct buf *out)
 {
@@ -361,6 +383,7 @@ static const struct {
     {"modules", "Modules", write_nothing, false},
     {"errorstats", "Errorstats", write_errors, false},
     {"cluster", "Cluster", write_cluster, false},
+    {"transactions", "Transactions", write_transactions, false},
     {"keyspace", "Keyspace", write_keyspace, false},
 };
 

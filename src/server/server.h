@@ -11,18 +11,20 @@
 #include "base/stat.h"
 #include "command/clients.h"
 #include "command/command.h"
-#include "command/error_counts.h"
 #include "command/command_stats.h"
+#include "command/error_counts.h"
 #include "command/latency.h"
 #include "command/slowlog.h"
 #include "env/env.h"
 #include "router/router.h"
+#include "txn/txn.h"
 
 #define SERVER_STOP_LIMIT_MS 5000u
 
 struct server_options {
-    const char *listen;     /* "host:port"; borrowed */
-    uint64_t buffer_memory; /* bytes; 0: LIMIT_BUFFER_MEMORY_BYTES */
+    const char *listen;      /* "host:port"; borrowed */
+    uint64_t buffer_memory;  /* bytes; 0: LIMIT_BUFFER_MEMORY_BYTES */
+    struct txn_manager *txn; /* borrowed */
 };
 
 struct server {
