@@ -200,7 +200,7 @@ typedef enum command_result (*command_fn)(struct command_call *call);
 struct command {
     const char *name;      /* lower case; of a subcommand: without the container's name */
     const char *container; /* of a subcommand: the command it belongs to; else NULL */
-    command_fn handler;
+    command_fn handler;    /* NULL: an internal one that the shard runs itself */
     enum command_id id;
     uint8_t semantics; /* version of what the handler does with logged or sent arguments */
     int arity_min;     /* name (and subcommand name) included */
@@ -250,6 +250,7 @@ extern const struct command command_table_refused[];
 extern const struct command command_table_cluster[];
 extern const struct command command_table_transactions[];
 extern const struct command command_table_internal[];
+extern const struct command command_table_transact[];
 
 /*
  * The row for a client's command, in any case, or NULL. Of a container with subcommands the

@@ -336,6 +336,11 @@ bool replica_read_begin(struct replica *r, uint64_t *out_index, uint64_t *out_ro
     return true;
 }
 
+bool replica_is_settled(const struct replica *r)
+{
+    return replica_is_leader(r) && r->index_applied >= r->barrier;
+}
+
 uint64_t replica_confirmed(const struct replica *r)
 {
     return r->round.confirmed;

@@ -167,6 +167,8 @@ uint64_t replica_confirmed(const struct replica *r);
 uint64_t replica_applied(const struct replica *r);
 
 bool replica_is_leader(const struct replica *r);
+/* Leader: all that was in its log when it became one, and its own first entry, are applied. */
+bool replica_is_settled(const struct replica *r);
 uint64_t replica_term(const struct replica *r);
 uint64_t replica_leader(const struct replica *r); /* replica id; 0: unknown */
 uint64_t replica_last_index(const struct replica *r);

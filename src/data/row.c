@@ -16,6 +16,7 @@
 #define ESCAPED_ZERO 0xffu
 
 #define DUP_KEY_BYTES 19u
+#define TXN_KEY_BYTES (ROW_GENERATION_BYTES + 1u + 16u)
 #define PLACE_BYTES 6u /* slot, hash */
 #define EXPIRY_BYTES 8u
 
@@ -201,6 +202,37 @@ enum status row_key_decode_dup(struct bytes row_key, uint32_t *out_node, uint64_
     }
     *out_node = get_u32_be(p + 7);
     *out_sequence = get_u64_be(p + 11);
+    return STATUS_OK;
+}
+
+void row_key_append_txn(struct buf *out,
+                        uint16_t group,
+                        uint32_t generation,
+                        uint32_t node,
+                        uint32_t incarnation,
+                        uint64_t sequence)
+{
+    static_assert(ROW_KIND_DUP < ROW_KIND_TXN && ROW_KIND_TXN < ROW_KIND_GROUP, "a head row");
+    append_kind(out, group, generation, ROW_KIND_TXN);
+    uint8_t *p = buf_reserve(out, 16);
+    put_u32_be(p, node);
+    put_u32_be(p + 4, incarnation);
+    put_u64_be(p + 8, sequence);
+    buf_extend(out, 16);
+}
+
+enum status row_key_decode_txn(struct bytes row_key,
+                               uint32_t *out_node,
+                               uint32_t *out_incarnation,
+                               uint64_t *out_sequence)
+{
+    const uint8_t *p = row_key.data;
+    if (row_key.size != TXN_KEY_BYTES || p[ROW_GENERATION_BYTES] != ROW_KIND_TXN) {
+        return STATUS_MALFORMED;
+    }
+    *out_node = get_u32_be(p + 7);
+    *out_incarnation = get_u32_be(p + 11);
+    *out_sequence = get_u64_be(p + 15);
     return STATUS_OK;
 }
 

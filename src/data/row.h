@@ -15,6 +15,7 @@
 enum row_kind {
     /* Head rows: what a replica keeps of its group in memory, as of the last fold. */
     ROW_KIND_DUP = 'd',   /* per gateway, and per request that has been executed */
+    ROW_KIND_TXN = 'e',   /* per transaction that is not over everywhere; marks of coordinators */
     ROW_KIND_GROUP = 'g', /* one: how far the state goes, clocks, counters */
     /* All others sort behind the head rows. */
     ROW_KIND_OBJECT = 'o', /* one per client key: what it is, and a string's bytes */
@@ -82,6 +83,17 @@ void row_key_append_dup(struct buf *out,
                         uint64_t sequence);
 MUST_CHECK enum status row_key_decode_dup(struct bytes row_key,
                                           uint32_t *out_node,
+                                          uint64_t *out_sequence);
+/* Rows of kind TXN: sequence 0 is the incarnation's mark, incarnation 0 the node's own row. */
+void row_key_append_txn(struct buf *out,
+                        uint16_t group,
+                        uint32_t generation,
+                        uint32_t node,
+                        uint32_t incarnation,
+                        uint64_t sequence);
+MUST_CHECK enum status row_key_decode_txn(struct bytes row_key,
+                                          uint32_t *out_node,
+                                          uint32_t *out_incarnation,
                                           uint64_t *out_sequence);
 
 /* Append only: numbers are on disk. */

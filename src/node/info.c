@@ -341,6 +341,7 @@ static void write_transactions(struct node *node, struct buf *out)
         {"ordered", counts.ordered},
         {"recovered", counts.recovered},
         {"read_again", counts.read_again},
+        {"lock_waits", node->stats.lock_waits},
     };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         buf_printf(out, "transactions_%s:%" PRIu64 "\r\n", fields[i].name, fields[i].value);

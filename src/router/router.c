@@ -247,11 +247,12 @@ uint32_t router_group_of_slot(const struct router *r, uint16_t slot)
 
 static void start_request(struct router *r, struct router_request *request)
 {
-    ensure(request->arg_count > 0);
     list_init(&request->link);
     list_init(&request->deadline_link);
     request->task = NULL;
     request->is_queued = false;
+    request->is_barrier = false;
+    request->outcome = ROUTER_DONE;
     request->submitted_us = env_now_us(r->env);
 }
 
@@ -306,7 +307,7 @@ static uint32_t group_of_keys(const struct router *r, const struct router_reques
 
 void router_submit_to_group(struct router *r, uint32_t group, struct router_request *request)
 {
-    ensure(group <= r->options.group_count);
+    ensure(group <= r->options.group_count && request->arg_count > 0);
     start_request(r, request);
     request->task = router_task_create(r,
                                        request,
@@ -315,6 +316,25 @@ void router_submit_to_group(struct router *r, uint32_t group, struct router_requ
                                        request->args + 1,
                                        request->arg_count - 1);
     enqueue(r, request);
+}
+
+void router_submit_barrier(struct router *r, struct router_request *request)
+{
+    start_request(r, request);
+    request->is_barrier = true;
+    enqueue(r, request);
+}
+
+void router_end_barrier(struct router *r, struct router_request *request)
+{
+    struct router_stream *stream = request->stream;
+    ensure(request->is_barrier && !request->is_queued && stream->outstanding == 1);
+    request->is_barrier = false;
+    stream->outstanding = 0;
+    router_stream_changed(r, stream);
+    if (!list_is_empty(&r->dirty)) {
+        router_wake(r);
+    }
 }
 
 static void submit_keys(struct router *r, struct router_request *request)
@@ -423,10 +443,17 @@ void router_flush(struct router *r)
     if (!list_is_empty(&r->waiting_routes)) {
         router_dispatch_waiting(r);
     }
-    struct list *link = NULL;
-    while ((link = list_take_first(&r->dirty)) != NULL) {
-        router_stream_start(r, container_of(link, struct router_stream, dirty_link));
+    router_leave(r);
+    /* What done() submits goes in the same turn: a barrier that came up, and what follows it. */
+    for (unsigned i = 0; i < ROUTER_FLUSHES_MAX && (i == 0 || !list_is_empty(&r->dirty)); i++) {
+        router_enter(r);
+        struct list *link = NULL;
+        while ((link = list_take_first(&r->dirty)) != NULL) {
+            router_stream_start(r, container_of(link, struct router_stream, dirty_link));
+        }
+        router_leave(r);
     }
+    router_enter(r);
     router_send_staged(r);
     router_leave(r);
 }

@@ -50,6 +50,13 @@ struct router_stream {
 };
 void router_stream_init(struct router_stream *stream);
 
+/* What became of a command; its reply says it in words. */
+enum router_outcome {
+    ROUTER_DONE,    /* its group answered: executed, or an error of the command */
+    ROUTER_REFUSED, /* not executed, and it never will be (DUP-6) */
+    ROUTER_UNKNOWN, /* may have been executed, or may be yet; or its reply is lost */
+};
+
 /* Caller's memory until done() was called. */
 struct router_request {
     /* Given: */
@@ -61,6 +68,8 @@ struct router_request {
     struct router_stream *stream; /* lives until done() */
     struct buf *reply;            /* the reply is appended to it before done() */
     void (*done)(struct router_request *r);
+    /* Set before done(): */
+    enum router_outcome outcome;
     /* private */
     struct list link;          /* in stream->queue, or in router.finished, or unlinked */
     struct list deadline_link; /* in router.deadlines, once its run has started */
@@ -68,6 +77,7 @@ struct router_request {
     uint64_t deadline_us;
     struct router_task *task; /* the first part; NULL once answered */
     bool is_queued;
+    bool is_barrier;
 };
 
 struct router;
@@ -92,8 +102,17 @@ uint32_t router_leader_of(const struct router *r, uint32_t group);
  * to the same stream.
  */
 void router_submit(struct router *r, struct router_request *request);
-/* A command of group 0 (metadata) and not of a slot; else the same. */
+/* A command of this group, whatever its keys: of group 0 (metadata), or an internal one. */
 void router_submit_to_group(struct router *r, uint32_t group, struct router_request *request);
+
+/*
+ * A place in the order of the stream, without a command: of the request only stream and done are
+ * given. done() comes when everything before it is answered; nothing behind it starts before
+ * router_end_barrier, which may be called inside done(), and after which the stream may end. The
+ * request is the caller's memory until then.
+ */
+void router_submit_barrier(struct router *r, struct router_request *request);
+void router_end_barrier(struct router *r, struct router_request *request);
 
 /*
  * Paused: no run of reads starts, as nobody takes their replies now. Writes go on, and so does a

@@ -235,6 +235,7 @@ static bool answer_no_space(struct router_task *t)
                       "%s the disks of this group's replicas are nearly full: writes are refused "
                       "until there is space again",
                       status_prefix(STATUS_NO_SPACE));
+    t->request->outcome = ROUTER_REFUSED;
     note_leader(t->batch);
     router_task_answered(t);
     return true;
@@ -307,6 +308,7 @@ static void on_shard_done(struct shard_request *shard, enum shard_verdict verdic
 static void submit_here(struct router *r, struct router_batch *b)
 {
     struct shard *shard = b->route->where->shard;
+    uint64_t chain = ++r->chain_last;
     b->state = BATCH_STATE_LOCAL;
     b->is_submitting = true;
     struct list *link = b->tasks.next;
@@ -324,6 +326,7 @@ static void submit_here(struct router *r, struct router_batch *b)
             .bytes = buf_bytes(&t->bytes),
             .reply = &t->reply,
             .done = on_shard_done,
+            .chain = chain,
         };
         shard_submit(shard, &t->shard);
     }

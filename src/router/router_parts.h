@@ -4,6 +4,7 @@
 
 #include "command/scan.h"
 #include "router/router.h"
+#include "router/router_cut.h"
 #include "router/router_forward.h"
 
 /* While requests wait: how often deadlines, back-offs and resends are looked at. */
@@ -22,6 +23,8 @@
 #define ROUTER_RUN_READS_MIN 16u
 #define ROUTER_RUN_READS_FIRST 512u
 #define ROUTER_RUN_READS_MAX LIMIT_PIPELINE_COMMANDS
+/* Rounds of one router_flush: what becomes ready later has another turn. */
+#define ROUTER_FLUSHES_MAX 4u
 /* A message that has grown beyond this leaves before the end of the turn. */
 #define ROUTER_MESSAGE_BYTES (4u * MIB)
 /* Commands of one peer that run here; what comes beyond it is refused. */
@@ -57,11 +60,9 @@ struct sweep {
 
 /* How the replies of a command's parts become one. */
 struct split {
-    uint32_t part_count;
+    struct router_cut cut;
     uint32_t waiting; /* parts without an answer */
     uint64_t bytes;   /* of the replies so far; beyond what a reply may have they are dropped */
-    size_t key_count; /* 0: the parts do not differ */
-    uint32_t *part_of_key; /* [key_count], or NULL */
 };
 
 /* One encoded command for one group: a whole command of a client, or one part of it. */
@@ -163,6 +164,7 @@ struct router {
     struct list deadlines;               /* struct router_request, started, soonest first */
     struct list finished;                /* struct router_request: done() is due */
     uint64_t attempt_last;
+    uint64_t chain_last; /* of shard_request.chain: each attempt that runs here has its own */
     uint64_t memory;
     unsigned depth;           /* of public calls; done() is called when the outermost one ends */
     bool has_served_failed;   /* a served request was refused or lost, see router_serve.c */
@@ -236,6 +238,8 @@ bool router_sweep_goes_on(struct router_request *request);
 void router_sweep_destroy(struct sweep *sweep);
 
 /* router_stream.c */
+/* The router's own word for it: UNKNOWNRESULT. */
+bool router_is_unknown(struct bytes reply);
 void router_stream_changed(struct router *r, struct router_stream *stream);
 void router_stream_start(struct router *r, struct router_stream *stream);
 /* Reads of a run that did not run go back to the front of their stream, in order. */
@@ -258,6 +262,13 @@ void router_dispatch_waiting(struct router *r);
 void router_send_staged(struct router *r);
 void router_resend_overdue(struct router *r, uint64_t now_us);
 void router_receive_replies(struct router *r, uint32_t node, struct forward_reader *reader);
+
+/* router_check.c */
+/* True if a shard may have it: what command_resolve checks at a gateway, and whose it is. */
+bool router_is_good(struct router *r,
+                    const struct router_peer *peer,
+                    uint32_t group,
+                    struct bytes command);
 
 /* router_serve.c */
 void router_serve(struct router *r, uint32_t node, struct forward_reader *reader);

@@ -4,7 +4,6 @@
  */
 #include "base/assert.h"
 #include "base/mem.h"
-#include "data/slot.h"
 #include "protocol/resp_writer.h"
 #include "router/router_parts.h"
 
@@ -150,80 +149,6 @@ static void on_served(struct shard_request *shard, enum shard_verdict verdict)
     served_release(r, s);
 }
 
-/* ---- checks ---------------------------------------------------------------------------------- */
-
-static bool is_request_good(const struct router_peer *peer,
-                            const struct command *row,
-                            const struct entry_command *c)
-{
-    if (c->request.node != peer->node || c->request.incarnation != peer->incarnation) {
-        return false; /* whose sequences and marks these would be (DUP-1) */
-    }
-    bool is_write = (row->flags & COMMAND_WRITE) != 0;
-    return !is_write ||
-           (c->request.sequence > c->mark && c->request.sequence - c->mark < DUP_WINDOW);
-}
-
-/* True if a gateway would have sent such a command to this group. */
-static bool is_place_good(const struct router *r,
-                          uint32_t group,
-                          const struct command *row,
-                          const struct bytes *args,
-                          size_t arg_count)
-{
-    if (row->policy == COMMAND_ALL_GROUPS) {
-        return group > 0;
-    }
-    if (row->policy == COMMAND_BY_CURSOR) {
-        uint64_t cursor = 0;
-        return scan_cursor_read(args[1], &cursor) && scan_cursor_slot(cursor) < SLOT_COUNT &&
-               router_group_of_slot(r, (uint16_t)scan_cursor_slot(cursor)) == group;
-    }
-    if (command_judge_keys(row, args, arg_count) != COMMAND_KEYS_FIT) {
-        return false;
-    }
-    size_t count = group > 0 ? command_key_count(row, arg_count) : 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t at = command_key_at(row, arg_count, i);
-        if (router_group_of_slot(r, slot_of_key(args[at])) != group) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* True if a shard may have it: what command_resolve checks at a gateway, and whose it is. */
-static bool is_good(struct router *r,
-                    const struct router_peer *peer,
-                    uint32_t group,
-                    struct bytes command)
-{
-    struct entry_reader reader;
-    struct entry_command c;
-    entry_reader_of(command, &reader);
-    if (command.size > ROUTER_COMMAND_BYTES_MAX || entry_next(&reader, &c) != STATUS_OK) {
-        return false;
-    }
-    const struct command *row = command_by_id(c.id);
-    if (row == NULL || (row->flags & COMMAND_INTERNAL) != 0 || c.semantics > row->semantics ||
-        c.database >= LIMIT_DATABASES || (c.resp != 2 && c.resp != 3) ||
-        c.arg_count >= LIMIT_ARGUMENTS) {
-        return false;
-    }
-    size_t arg_count = (size_t)c.arg_count + 1;
-    if (!command_arity_fits(row, arg_count) || !is_request_good(peer, row, &c)) {
-        return false;
-    }
-    struct bytes *args = router_args(r, arg_count);
-    args[0] = bytes_of_text(row->name);
-    for (size_t i = 1; i < arg_count; i++) {
-        if (entry_next_arg(&reader, &args[i]) != STATUS_OK || args[i].size > LIMIT_VALUE_BYTES) {
-            return false;
-        }
-    }
-    return entry_is_read(&reader) && is_place_good(r, group, row, args, arg_count);
-}
-
 /* ---- running --------------------------------------------------------------------------------- */
 
 static struct served *serve_one(struct router *r,
@@ -245,6 +170,7 @@ static struct served *serve_one(struct router *r,
         .bytes = buf_bytes(&s->bytes),
         .reply = &s->reply,
         .done = on_served,
+        .chain = r->chain_last, /* of this batch */
     };
     r->stats->requests_served++;
     r->memory += s->charged;
@@ -269,7 +195,7 @@ static bool serve_command(struct router *r,
         reached("router: too many requests of one peer");
         return false;
     }
-    if (!is_good(r, peer, batch->group, command)) {
+    if (!router_is_good(r, peer, batch->group, command)) {
         reached("router: bad request of a peer");
         return false;
     }
@@ -290,6 +216,7 @@ static void serve_batch(struct router *r,
 {
     r->has_served_failed = false;
     r->has_served_no_space = false;
+    r->chain_last++;
     bool is_refused = false;
     for (uint32_t item = 0; item < batch->count; item++) {
         struct bytes command = forward_next_command(reader);

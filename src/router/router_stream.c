@@ -24,8 +24,9 @@ static struct router_request *first_of(const struct router_stream *stream)
 /* A stream is linked only while requests of it wait: else it might end, linked. */
 void router_stream_changed(struct router *r, struct router_stream *stream)
 {
-    bool may_start =
-        !list_is_empty(&stream->queue) && (!stream->is_paused || first_of(stream)->task->is_write);
+    bool may_start = !list_is_empty(&stream->queue) &&
+                     (!stream->is_paused || first_of(stream)->is_barrier ||
+                      first_of(stream)->task->is_write);
     if (!may_start) {
         list_remove(&stream->dirty_link);
     } else if (stream->outstanding == 0 && list_is_empty(&stream->dirty_link)) {
@@ -176,7 +177,7 @@ static void start_run(struct router *r, struct router_stream *stream)
     while (!list_is_empty(&stream->queue) && count < count_max) {
         struct router_request *request = first_of(stream);
         struct router_task *t = request->task;
-        if (count > 0 && (!joins(first, t, bytes) || room_for(t) == 0)) {
+        if (count > 0 && (request->is_barrier || !joins(first, t, bytes) || room_for(t) == 0)) {
             break;
         }
         start_request(r, request, has_leader);
@@ -193,9 +194,20 @@ static void start_run(struct router *r, struct router_stream *stream)
     }
 }
 
+static void start_barrier(struct router *r, struct router_request *request)
+{
+    dequeue(request);
+    request->stream->outstanding = 1; /* until router_end_barrier */
+    router_finish_request(r, request);
+}
+
 void router_stream_start(struct router *r, struct router_stream *stream)
 {
     ensure(stream->outstanding == 0 && !list_is_empty(&stream->queue));
+    if (first_of(stream)->is_barrier) {
+        start_barrier(r, first_of(stream));
+        return;
+    }
     struct router_task *first = first_of(stream)->task;
     struct router_task *roomless = find_roomless(first);
     if (roomless != NULL) {
@@ -237,6 +249,13 @@ void router_stream_return(struct router *r, struct router_batch *b)
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
+
+bool router_is_unknown(struct bytes reply)
+{
+    const char *prefix = status_prefix(STATUS_OUTCOME_UNKNOWN);
+    return reply.size > strlen(prefix) && reply.data[0] == '-' &&
+           memcmp(reply.data + 1, prefix, strlen(prefix)) == 0;
+}
 
 static void move_reply(struct buf *to, struct buf *from)
 {
@@ -290,6 +309,9 @@ void router_task_answered(struct router_task *t)
         }
         router_merge(request);
     } else {
+        if (router_is_unknown(buf_bytes(&t->reply))) {
+            request->outcome = ROUTER_UNKNOWN;
+        }
         move_reply(request->reply, &t->reply);
     }
     router_parts_release(request);
@@ -335,6 +357,7 @@ void router_give_up(struct router *r, struct router_request *request)
     }
     router_parts_release(request);
     r->stats->requests_given_up++;
+    request->outcome = is_possible ? ROUTER_UNKNOWN : ROUTER_REFUSED;
     if (is_possible) {
         reached("router: outcome unknown");
         resp_write_errorf(request->reply,

@@ -3,7 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "protocol/resp_writer.h"
-#include "shard/shard_parts.h"
+#include "shard/shard_txn.h"
 #include "shard/snapshots.h"
 
 static struct shard_request *request_of(struct list *link)
@@ -29,6 +29,10 @@ struct shard *shard_create(struct env *env,
     s->stats = stats;
     s->options = *options;
     s->dup = dup_create();
+    s->participant = participant_create();
+    s->participant_empty_bytes = participant_memory(s->participant);
+    omap_init(&s->prepared_since);
+    shard_hold_init(s);
     list_init(&s->gathered);
     list_init(&s->proposed);
     list_init(&s->reads);
@@ -40,7 +44,10 @@ struct shard *shard_create(struct env *env,
     view_local_init(&s->read_view, store, s->databases);
     s->apply_view.base.slot_first = s->read_view.base.slot_first = options->slot_first;
     s->apply_view.base.slot_end = s->read_view.base.slot_end = options->slot_end;
+    s->apply_view.participant = s->read_view.participant = s->participant;
+    view_overlay_init(&s->overlay, &s->apply_view.base);
     buf_init(&s->scratch_reply, SIZE_MAX / 2);
+    buf_init(&s->answer, SIZE_MAX / 2);
     return s;
 }
 
@@ -54,6 +61,7 @@ static void proposals_destroy(struct list *proposals)
     struct list *link = NULL;
     while ((link = list_take_first(proposals)) != NULL) {
         buf_deinit(&proposal_of(link)->bytes);
+        buf_deinit(&proposal_of(link)->lock_names);
         mem_free(proposal_of(link));
     }
 }
@@ -66,18 +74,25 @@ void shard_destroy(struct shard *s)
     proposals_destroy(&s->gathered);
     proposals_destroy(&s->proposed);
     shard_fetch_deinit(s);
+    shard_hold_deinit(s);
     dup_destroy(s->dup);
+    participant_destroy(s->participant);
+    omap_deinit(&s->prepared_since);
+    view_overlay_deinit(&s->overlay);
     buf_deinit(&s->row_key);
     view_local_deinit(&s->apply_view);
     view_local_deinit(&s->read_view);
     buf_deinit(&s->scratch_reply);
-    mem_free(s->args);
+    buf_deinit(&s->answer);
+    mem_free(s->args.list);
+    mem_free(s->body_args.list);
     mem_free(s);
 }
 
 uint64_t shard_memory(const struct shard *s)
 {
-    return s->gathered_bytes + replica_pending_bytes(s->replica);
+    return s->gathered_bytes + replica_pending_bytes(s->replica) +
+           participant_memory(s->participant) - s->participant_empty_bytes;
 }
 
 void shard_halt_damaged(struct shard *s, enum status status)
@@ -124,13 +139,19 @@ static struct proposal *filling(struct shard *s, size_t size)
     return p;
 }
 
-static void gather_write(struct shard *s, struct shard_request *r)
+void shard_gather_write(struct shard *s,
+                        struct shard_request *r,
+                        const struct command *row,
+                        const struct entry_command *c)
 {
     struct proposal *p = filling(s, r->bytes.size);
     buf_append_bytes(&p->bytes, r->bytes);
     p->count++;
     s->gathered_bytes += r->bytes.size;
     list_append(&p->writes, &r->link);
+    if (row->id == COMMAND_ID_TXNPREPARE) {
+        shard_hold_expect(s, p, row, c);
+    }
 }
 
 uint64_t shard_gather_expiry(struct shard *s,
@@ -176,6 +197,7 @@ static void fail_proposals(struct shard *s, struct list *proposals, enum shard_v
         struct proposal *p = proposal_of(link);
         s->proposal_applied = p->number; /* no read waits for it any more */
         fail_writes(p, verdict);
+        shard_hold_settle(s, p);
         buf_deinit(&p->bytes);
         mem_free(p);
     }
@@ -237,6 +259,7 @@ void shard_flush(struct shard *s)
         if (!propose(s, proposal_of(s->gathered.next))) {
             refuse_gathered(s);
             refuse_reads(s); /* those that wait for an expiry would wait for ever */
+            shard_hold_refuse(s);
             return;
         }
     }
@@ -263,13 +286,19 @@ static void refuse_due(struct shard_request *r)
                       status_prefix(STATUS_NO_SPACE));
 }
 
+enum read_step {
+    READ_WAITS,    /* and holds back all behind it */
+    READ_ANSWERED, /* or refused: done() is next */
+    READ_IS_HELD,  /* for a lock: it is in s->reads no more, those behind it go on */
+};
+
 /* What the handler met: a key that is due by the clock, or a row that is not at hand. */
-static bool hold_read(struct shard *s, struct shard_request *r)
+static enum read_step wait_for_view(struct shard *s, struct shard_request *r)
 {
     struct view_local *v = &s->read_view;
     if (v->is_due && shard_is_out_of_space(s)) {
         refuse_due(r);
-        return true;
+        return READ_ANSWERED;
     }
     if (v->is_due) {
         reached("shard: reader proposes an expiry");
@@ -280,11 +309,11 @@ static bool hold_read(struct shard *s, struct shard_request *r)
     } else {
         shard_fetch_read(s, r, v);
     }
-    return false;
+    return READ_WAITS;
 }
 
-/* False: it waits, for a proposal that says that a key's time has come, or for rows. */
-static bool run_read(struct shard *s, struct shard_request *r)
+/* READ-4: locks and values are looked at in the same instant, at the read point or behind it. */
+static enum read_step run_read(struct shard *s, struct shard_request *r)
 {
     struct entry_reader reader;
     struct entry_command c;
@@ -292,13 +321,16 @@ static bool run_read(struct shard *s, struct shard_request *r)
     entry_reader_of(r->bytes, &reader);
     enum status status = shard_read_command(s, &reader, &c, &row);
     ensure(status == STATUS_OK); /* encoded or checked by our router */
+    if (shard_hold_read(s, r, row, &c, false)) {
+        return READ_IS_HELD;
+    }
     struct view_local *v = &s->read_view;
     struct keyspace space = shard_space(s, c.database);
     uint64_t wall_ms = env_wall_ms(s->env);
     view_local_begin(v, &space, s->time_ms, wall_ms);
     struct command_call call = {
         .command = row,
-        .args = s->args,
+        .args = s->args.list,
         .arg_count = (size_t)c.arg_count + 1,
         .resp = c.resp,
         .database = c.database,
@@ -307,12 +339,17 @@ static bool run_read(struct shard *s, struct shard_request *r)
         .now_ms = wall_ms > s->time_ms ? wall_ms : s->time_ms,
     };
     size_t reply_before = r->reply->size;
-    if (row->handler(&call) != COMMAND_NEED) {
+    enum command_result result =
+        row->handler != NULL ? row->handler(&call) : shard_exec_read(s, row, call.now_ms, r->reply);
+    if (result != COMMAND_NEED) {
         s->reply_bytes += r->reply->size - reply_before;
-        return true;
+        return READ_ANSWERED;
     }
     r->reply->size = reply_before;
-    return hold_read(s, r);
+    if (v->is_locked && shard_hold_read(s, r, row, &c, true)) {
+        return READ_IS_HELD;
+    }
+    return wait_for_view(s, r);
 }
 
 static bool is_ready(const struct shard *s, const struct shard_request *r)
@@ -321,35 +358,44 @@ static bool is_ready(const struct shard *s, const struct shard_request *r)
            !waits_for_expiry(s, r) && r->fetch == NULL;
 }
 
-/* False: it waits. */
-static bool answer_read(struct shard *s, struct shard_request *r, enum shard_verdict *out_verdict)
+static enum read_step answer_read(struct shard *s,
+                                  struct shard_request *r,
+                                  enum shard_verdict *out_verdict)
 {
     *out_verdict = SHARD_DONE;
     if (waits_for_expiry(s, r) && shard_is_out_of_space(s)) {
         refuse_due(r);
-        return true;
+        return READ_ANSWERED;
     }
     if (!is_ready(s, r)) {
-        return false;
+        return READ_WAITS;
     }
     if (s->reply_bytes > SHARD_TURN_REPLY_BYTES) {
         *out_verdict = SHARD_FULL;
-        return true;
+        return READ_ANSWERED;
     }
     return run_read(s, r);
 }
 
-/* In order of arrival: one that waits holds back those behind it (ORD-7). */
+/*
+ * In order of arrival: one that waits holds back those behind it (ORD-7), unless it waits for a
+ * lock: then only those of its chain.
+ */
 void shard_run_reads(struct shard *s)
 {
     while (!list_is_empty(&s->reads)) {
         struct shard_request *r = request_of(s->reads.next);
         enum shard_verdict verdict;
-        if (!answer_read(s, r, &verdict)) {
+        switch (answer_read(s, r, &verdict)) {
+        case READ_WAITS:
             return;
+        case READ_ANSWERED:
+            list_remove(&r->link);
+            r->done(r, verdict);
+            break;
+        case READ_IS_HELD:
+            break;
         }
-        list_remove(&r->link);
-        r->done(r, verdict);
     }
 }
 
@@ -375,6 +421,53 @@ static void submit_read(struct shard *s, struct shard_request *r)
     }
 }
 
+/* Looks at the keys only if something is locked, or may be, or waits. */
+static void submit_write(struct shard *s,
+                         struct shard_request *r,
+                         const struct command *row,
+                         struct entry_command *c)
+{
+    if (s->hold.is_needed || row->id == COMMAND_ID_TXNPREPARE) {
+        struct entry_reader reader;
+        entry_reader_of(r->bytes, &reader);
+        enum status status = shard_read_command(s, &reader, c, &row);
+        ensure(status == STATUS_OK); /* encoded or checked by our router */
+    }
+    if (!s->hold.is_needed || !shard_hold_write(s, r, row, c)) {
+        shard_gather_write(s, r, row, c);
+    }
+}
+
+/* An argument that is none, or of a newer version, must not get into the log; then it is answered.
+ */
+static bool is_transact_good(struct shard *s, struct shard_request *r)
+{
+    struct entry_reader reader;
+    struct entry_command c;
+    const struct command *row = NULL;
+    entry_reader_of(r->bytes, &reader);
+    enum status status = shard_read_command(s, &reader, &c, &row);
+    if (status == STATUS_OK) {
+        status = shard_txn_check(s, row, s->args.list[1]);
+    }
+    if (status != STATUS_OK) {
+        reached("shard: bad argument of a transaction");
+        resp_write_error(r->reply,
+                         status == STATUS_UNSUPPORTED
+                             ? "ERR the transaction has a command that this group's leader does "
+                               "not know yet"
+                             : "ERR malformed transaction");
+        r->done(r, SHARD_DONE);
+    }
+    return status == STATUS_OK;
+}
+
+/* Outcomes and marks: they end locks, and rows go with them. They wait for space, if need be. */
+static bool frees_space(const struct command *row)
+{
+    return row->handler == NULL && row->id != COMMAND_ID_EXEC && row->id != COMMAND_ID_TXNPREPARE;
+}
+
 void shard_submit(struct shard *s, struct shard_request *r)
 {
     struct entry_reader reader;
@@ -383,7 +476,11 @@ void shard_submit(struct shard *s, struct shard_request *r)
     entry_reader_of(r->bytes, &reader);
     enum status status = entry_next(&reader, &c);
     ensure(status == STATUS_OK);
-    if ((command_by_id(c.id)->flags & COMMAND_WRITE) == 0) {
+    const struct command *row = command_by_id(c.id);
+    if (row->handler == NULL && !is_transact_good(s, r)) {
+        return;
+    }
+    if ((row->flags & COMMAND_WRITE) == 0) {
         submit_read(s, r);
         return;
     }
@@ -391,19 +488,20 @@ void shard_submit(struct shard *s, struct shard_request *r)
         r->done(r, SHARD_REFUSED);
         return;
     }
-    if (shard_is_out_of_space(s)) {
+    if (shard_is_out_of_space(s) && !frees_space(row)) {
         reached("shard: write refused, disks are full");
         r->done(r, SHARD_NO_SPACE);
         return;
     }
     r->id = c.request;
-    gather_write(s, r);
+    submit_write(s, r, row, &c);
 }
 
 /* ---- from the replica ------------------------------------------------------------------------ */
 
 static void on_advanced(void *owner)
 {
+    shard_hold_release(owner);
     shard_run_reads(owner);
 }
 
@@ -418,6 +516,8 @@ static void on_leadership(void *owner, bool is_leader)
     fail_proposals(s, &s->proposed, SHARD_LOST);
     refuse_gathered(s);
     refuse_reads(s);
+    shard_hold_refuse(s);
+    shard_hold_inherit(s);
 }
 
 static bool on_is_staged(void *owner, uint64_t index, uint64_t term, uint32_t *out_generation)

@@ -16,6 +16,7 @@
 #include "env/env.h"
 #include "shard/dup.h"
 #include "shard/entry.h"
+#include "shard/txn_record.h"
 #include "shard/view_local.h"
 
 enum shard_verdict {
@@ -37,8 +38,10 @@ struct shard_request {
     struct buf *reply;  /* the reply is appended to it before done() with SHARD_DONE */
     /* Must not submit: it may come within an entry. */
     void (*done)(struct shard_request *r, enum shard_verdict verdict);
+    uint64_t
+        chain; /* given; 0: none: those of one chain keep their order when one of them is held */
     /* private */
-    struct list link;         /* in shard.writes or shard.reads */
+    struct list link;         /* in a proposal's writes, in shard.reads or in shard.hold */
     struct request_id id;     /* of a write */
     uint64_t index;           /* the entry a write is in; the read point of a read */
     uint64_t round;           /* of a read: what the replica has to have confirmed */
@@ -88,6 +91,20 @@ void shard_submit(struct shard *s, struct shard_request *r);
 /* No timer of it runs any more. */
 void shard_stop(struct shard *s);
 
+/* A write submitted now may have to wait for a lock: those behind it could overtake it elsewhere.
+ */
+bool shard_may_hold(const struct shard *s);
+/*
+ * While this node leads: transactions the group is prepared for, by id, and since when this leader
+ * has known. fn must not call the shard.
+ */
+void shard_each_prepared(struct shard *s,
+                         void (*fn)(void *ctx,
+                                    const struct txn_id *id,
+                                    const struct txn_record *record,
+                                    uint64_t since_us),
+                         void *ctx);
+
 /* Proposes what has gathered; at the end of each loop turn. */
 void shard_flush(struct shard *s);
 
@@ -107,8 +124,8 @@ void shard_synced(struct shard *s);
 MUST_CHECK enum status shard_drop_leftovers(struct shard *s);
 
 /*
- * Memory that commands hold here and in the replica. Without the duplicate table: that is state,
- * and does not shrink when clients pause (README).
+ * Memory that commands and transactions hold here and in the replica. Without the duplicate table:
+ * that is state, and does not shrink when clients pause (README).
  */
 uint64_t shard_memory(const struct shard *s);
 

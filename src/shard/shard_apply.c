@@ -2,7 +2,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "protocol/resp_writer.h"
-#include "shard/shard_parts.h"
+#include "shard/shard_txn.h"
 
 #define SCRATCH_BYTES_KEPT 4096u
 
@@ -20,24 +20,24 @@ static enum status check_command(const struct command *row,
     return is_good ? STATUS_OK : STATUS_CORRUPT;
 }
 
-static enum status read_args(struct shard *s,
-                             struct entry_reader *reader,
-                             const struct command *row,
-                             const struct entry_command *c)
+enum status shard_read_args(struct shard_args *args,
+                            struct entry_reader *reader,
+                            const struct command *row,
+                            const struct entry_command *c)
 {
     size_t needed = (size_t)c->arg_count + 1;
-    if (needed > s->args_capacity) {
-        s->args = mem_realloc(s->args, needed * sizeof s->args[0]);
-        s->args_capacity = needed;
+    if (needed > args->capacity) {
+        args->list = mem_realloc(args->list, needed * sizeof args->list[0]);
+        args->capacity = needed;
     }
-    s->args[0] = bytes_of_text(row->name);
+    args->list[0] = bytes_of_text(row->name);
     for (size_t i = 1; i < needed; i++) {
-        enum status status = entry_next_arg(reader, &s->args[i]);
+        enum status status = entry_next_arg(reader, &args->list[i]);
         if (status != STATUS_OK) {
             return status;
         }
     }
-    return check_command(row, c, s->args);
+    return check_command(row, c, args->list);
 }
 
 enum status shard_read_command(struct shard *s,
@@ -54,7 +54,7 @@ enum status shard_read_command(struct shard *s,
         return STATUS_UNSUPPORTED;
     }
     *out_row = row;
-    return read_args(s, reader, row, out_command);
+    return shard_read_args(&s->args, reader, row, out_command);
 }
 
 /* ---- one command ----------------------------------------------------------------------------- */
@@ -82,12 +82,15 @@ static enum status run(struct shard *s,
                        uint64_t seed,
                        struct buf *reply)
 {
+    if (row->handler == NULL) {
+        return shard_txn_apply(s, row, seed, reply);
+    }
     struct view_local *v = &s->apply_view;
     struct keyspace space = shard_space(s, c->database);
     view_local_begin(v, &space, s->time_ms, 0);
     struct command_call call = {
         .command = row,
-        .args = s->args,
+        .args = s->args.list,
         .arg_count = (size_t)c->arg_count + 1,
         .resp = c->resp,
         .database = c->database,
@@ -108,18 +111,36 @@ static enum status run(struct shard *s,
     return STATUS_OK;
 }
 
-/* Runs the command unless it has run before (DUP-2, DUP-3), and writes its reply. */
+/* TXN-3: an entry that finds a key of it locked. No leader proposes one. */
+static bool is_blocked(struct shard *s, const struct command *row, const struct entry_command *c)
+{
+    if (participant_prepared_count(s->participant) == 0 || !shard_txn_blocks(s, row, c)) {
+        return false;
+    }
+    reached("shard: an entry meets a locked key");
+    return true;
+}
+
+/*
+ * Runs the command unless it has run before (DUP-2, DUP-3), and writes its reply. Blocked: it has
+ * no effect, and leaves no record (DUP-5).
+ */
 static enum status execute(struct shard *s,
                            const struct command *row,
                            const struct entry_command *c,
                            uint64_t seed,
-                           struct buf *reply)
+                           struct buf *reply,
+                           bool *out_is_blocked)
 {
     struct bytes remembered;
     size_t before = reply->size;
     enum status status = STATUS_OK;
     switch (dup_judge(s->dup, &c->request, c->mark, &remembered)) {
     case DUP_NEW:
+        *out_is_blocked = is_blocked(s, row, c);
+        if (*out_is_blocked) {
+            break;
+        }
         status = run(s, row, c, seed, reply);
         if (status == STATUS_OK) {
             dup_remember(s->dup, &c->request, bytes_of(reply->data + before, reply->size - before));
@@ -156,14 +177,24 @@ static enum status apply_command(struct shard *s, struct entry_reader *reader, s
     if ((row->flags & COMMAND_WRITE) == 0) {
         return STATUS_CORRUPT; /* only writes are proposed */
     }
+    if (row->handler == NULL) {
+        status = shard_txn_check(s, row, s->args.list[1]);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
     struct shard_request *r = take_waiting(p, &c.request);
-    status = execute(s, row, &c, reader->header.seed, r != NULL ? r->reply : &s->scratch_reply);
+    struct buf *reply = r != NULL ? r->reply : &s->scratch_reply;
+    bool is_refused = false;
+    status = execute(s, row, &c, reader->header.seed, reply, &is_refused);
     if (status != STATUS_OK) {
-        shard_halt_damaged(s, status);
+        if (!s->env->is_halted) {
+            shard_halt_damaged(s, status);
+        }
         return status; /* nobody is answered any more */
     }
     if (r != NULL) {
-        r->done(r, SHARD_DONE);
+        r->done(r, is_refused ? SHARD_REFUSED : SHARD_DONE);
     }
     buf_clear(&s->scratch_reply, SCRATCH_BYTES_KEPT);
     return STATUS_OK;
@@ -171,7 +202,7 @@ static enum status apply_command(struct shard *s, struct entry_reader *reader, s
 
 /* ---- one entry ------------------------------------------------------------------------------- */
 
-static void advance_time(struct shard *s, uint64_t stamp_ms)
+void shard_advance_time(struct shard *s, uint64_t stamp_ms)
 {
     if (stamp_ms > s->time_ms) {
         s->time_ms = stamp_ms;
@@ -200,6 +231,7 @@ static void finish_proposal(struct shard *s, struct proposal *p)
     ensure(list_is_empty(&p->writes));
     stat_stage_add(&s->stats->stage_commit, env_now_us(s->env) - p->since_us);
     s->proposal_applied = p->number;
+    shard_hold_settle(s, p);
     mem_free(p);
 }
 
@@ -215,7 +247,7 @@ enum status shard_apply(void *owner, uint64_t index, struct bytes entry)
     if (status != STATUS_OK) {
         return status;
     }
-    advance_time(s, reader.header.stamp_ms);
+    shard_advance_time(s, reader.header.stamp_ms);
     struct proposal *p = take_proposal(s, index);
     view_local_begin_entry(&s->apply_view);
     for (uint32_t i = 0; i < reader.header.count && status == STATUS_OK; i++) {
@@ -229,6 +261,7 @@ enum status shard_apply(void *owner, uint64_t index, struct bytes entry)
     } else if (p != NULL) {
         list_append(&s->proposed, &p->link); /* the node halts; shard_destroy frees it */
     }
+    shard_hold_update(s);
     shard_watch_expiry(s);
     s->stats->entries_applied++;
     stat_stage_add(&s->stats->stage_apply, env_now_us(s->env) - started_us);

@@ -73,6 +73,15 @@ static enum status next_row(struct shard *s,
     return STATUS_OK;
 }
 
+/* Somebody holds a lock on it: it stays until that one is decided. */
+static bool is_locked(const struct shard *s, uint8_t database, struct bytes key)
+{
+    struct txn_id holder;
+    bool is_exclusive = false;
+    return participant_prepared_count(s->participant) > 0 &&
+           participant_lock(s->participant, database, key, &holder, &is_exclusive);
+}
+
 /* ---- one database ---------------------------------------------------------------------------- */
 
 /* Adds keys until one is not due, a limit is met (OK) or a row is not at hand (NEED). */
@@ -83,6 +92,7 @@ static enum status find_due(struct shard *s,
                             struct due *due)
 {
     struct database *d = &s->databases[space->database];
+    bool is_first = true;
     while (due->count < SHARD_EXPIRY_KEYS && due->keys.size < SHARD_EXPIRY_BYTES) {
         uint64_t expires_ms = UINT64_MAX;
         size_t before = due->keys.size;
@@ -90,12 +100,19 @@ static enum status find_due(struct shard *s,
         if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
             return status;
         }
-        if (due->count == 0) {
+        if (is_first) {
             d->soonest_ms = expires_ms;
+            is_first = false;
         }
         if (status == STATUS_NOT_FOUND || expires_ms > now_ms) {
             due->keys.size = before;
             return STATUS_OK;
+        }
+        struct bytes key = bytes_of(due->keys.data + before, due->keys.size - before);
+        if (is_locked(s, space->database, key)) {
+            reached("shard: a key that is due is locked");
+            due->keys.size = before;
+            continue;
         }
         due->ends[due->count++] = due->keys.size;
     }

@@ -37,31 +37,31 @@ static void probe_key(struct shard *s,
     }
 }
 
-/*
- * Adds the rows of the keys of one command (in s->args) that are not at hand, or all of them. A key
- * that may be in another database (COPY, MOVE) is looked up in both.
- */
+struct probe {
+    struct shard *shard;
+    bool is_all;
+    struct store_fetch *fetch;
+    enum status damage;
+};
+
+static bool probe_one(void *ctx, uint8_t database, struct bytes key, bool is_written)
+{
+    struct probe *p = ctx;
+    (void)is_written;
+    probe_key(p->shard, database, key, p->is_all, p->fetch, &p->damage);
+    return p->damage == STATUS_OK;
+}
+
+/* Adds the rows of the keys of one command (in s->args) that are not at hand, or all of them. */
 static enum status probe_command(struct shard *s,
                                  const struct command *row,
                                  const struct entry_command *c,
                                  bool is_all,
                                  struct store_fetch *fetch)
 {
-    size_t arg_count = (size_t)c->arg_count + 1;
-    size_t count = command_key_count(row, arg_count);
-    enum status damage = STATUS_OK;
-    for (size_t i = 0; i < count && damage == STATUS_OK; i++) {
-        size_t at = command_key_at(row, arg_count, i);
-        probe_key(s, c->database, s->args[at], is_all, fetch, &damage);
-        uint8_t other = c->database;
-        if (row->database_of != NULL) {
-            other = row->database_of(s->args, arg_count, at, c->database);
-        }
-        if (other != c->database && other < LIMIT_DATABASES) {
-            probe_key(s, other, s->args[at], is_all, fetch, &damage);
-        }
-    }
-    return damage;
+    struct probe p = {.shard = s, .is_all = is_all, .fetch = fetch};
+    (void)shard_each_key(s, row, c, probe_one, &p);
+    return p.damage;
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */

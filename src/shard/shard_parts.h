@@ -2,6 +2,8 @@
 #ifndef SHARD_SHARD_PARTS_H
 #define SHARD_SHARD_PARTS_H
 
+#include "data/view_overlay.h"
+#include "shard/participant.h"
 #include "shard/shard.h"
 
 /* About ten times a second the leader looks for keys that are due: so often in ms, */
@@ -19,6 +21,9 @@ struct proposal {
     uint64_t since_us;
     struct buf bytes;   /* until proposed */
     struct list writes; /* struct shard_request, in entry order */
+    /* Of the PREPAREs in it: keys they may lock, as shard_hold.c names them. */
+    uint32_t prepare_count;
+    struct buf lock_names;
 };
 
 /* Rows that a read lacks, on their way from the disk. */
@@ -28,6 +33,30 @@ struct read_fetch {
     struct shard *shard;
     struct shard_request *request; /* NULL: it was answered meanwhile, or nobody ever waited */
     bool is_expiry;                /* of the expiry index: shard_expiry_fetched is called */
+};
+
+/* Arguments of one command; they borrow from where it stands. */
+struct shard_args {
+    struct bytes *list; /* [0] is the name */
+    size_t capacity;
+};
+
+/* What waits because of key locks, and why something might have to (shard_hold.c). */
+struct hold {
+    struct list writes; /* struct shard_request, first come first */
+    struct list reads;  /* the same */
+    struct omap names;  /* keys and chains of the writes */
+    struct omap chains; /* of the reads */
+    uint32_t write_count;
+    uint32_t read_count;
+    uint64_t write_bytes;
+    /* Keys that PREPAREs in proposals not applied yet may lock: name → number of the last one. */
+    struct omap tail;
+    uint32_t tail_count; /* such PREPAREs */
+    bool is_inheriting;  /* what an earlier leader proposed is not applied yet */
+    bool is_needed;      /* something is or may be locked, or waits: look at keys */
+    bool has_changed;    /* some lock may have gone: look at what waits */
+    struct buf name;     /* scratch */
 };
 
 struct shard {
@@ -49,6 +78,8 @@ struct shard {
     uint64_t time_ms;    /* group time (ORD-4) */
     uint64_t operations; /* operation counter (ORD-3) */
     struct dup *dup;
+    struct participant *participant;
+    uint64_t participant_empty_bytes; /* that it takes without any transaction */
     struct database databases[LIMIT_DATABASES];
 
     /* Its rows. */
@@ -72,13 +103,20 @@ struct shard {
     uint8_t expiry_database;  /* the first one at the next look */
     uint64_t expiry_proposal; /* number of the last one: no other before it applied */
 
+    /* Transactions. */
+    struct hold hold;
+    struct omap prepared_since;  /* id → when its vote applied here; none: before this process */
+    uint64_t led_since_us;       /* when leadership was won */
+    struct view_overlay overlay; /* on apply_view */
+    struct shard_args body_args;
+    struct buf answer; /* scratch */
+
     struct buf row_key; /* scratch */
 
     struct view_local apply_view;
     struct view_local read_view;
     struct buf scratch_reply; /* of commands nobody here waits for */
-    struct bytes *args;       /* of the command that runs */
-    size_t args_capacity;
+    struct shard_args args;   /* of the command that runs */
 };
 
 /* Decodes one command into s->args and *out_command, checking it as the gateway should have. */
@@ -86,6 +124,13 @@ MUST_CHECK enum status shard_read_command(struct shard *s,
                                           struct entry_reader *reader,
                                           struct entry_command *out_command,
                                           const struct command **out_row);
+/* All arguments of the command that the reader is at, checked as its gateway should have. */
+MUST_CHECK enum status shard_read_args(struct shard_args *args,
+                                       struct entry_reader *reader,
+                                       const struct command *row,
+                                       const struct entry_command *c);
+/* Group time does not go back (ORD-4). */
+void shard_advance_time(struct shard *s, uint64_t stamp_ms);
 /* Has the log decide that the keys' time has come; returns the number of that proposal. */
 uint64_t shard_gather_expiry(struct shard *s,
                              uint8_t database,
@@ -97,6 +142,11 @@ MUST_CHECK enum status shard_apply(void *owner, uint64_t index, struct bytes ent
 
 /* shard.c */
 void shard_run_reads(struct shard *s);
+/* A write that nothing holds back: into the next entry. A PREPARE is in s->args. */
+void shard_gather_write(struct shard *s,
+                        struct shard_request *r,
+                        const struct command *row,
+                        const struct entry_command *c);
 /* Halts: rows cannot be read, or are none. */
 void shard_halt_damaged(struct shard *s, enum status status);
 
@@ -133,6 +183,67 @@ void shard_fetch_deinit(struct shard *s);
  * now. */
 void shard_watch_expiry(struct shard *s);
 void shard_expiry_fetched(struct shard *s);
+
+/* shard_keys.c */
+/* False: no more. */
+typedef bool (*shard_key_fn)(void *ctx, uint8_t database, struct bytes key, bool is_written);
+/*
+ * Calls fn for each key that the command in s->args names, until fn says false; then false. A key
+ * may come several times. Those of TXNCOMMIT are what was prepared.
+ */
+bool shard_each_key(struct shard *s,
+                    const struct command *row,
+                    const struct entry_command *c,
+                    shard_key_fn fn,
+                    void *ctx);
+
+/* shard_exec.c: a read of the internal ones, whose argument was checked */
+enum command_result shard_exec_read(struct shard *s,
+                                    const struct command *row,
+                                    uint64_t now_ms,
+                                    struct buf *reply);
+
+/* shard_txn.c */
+/*
+ * Applies an internal command of transactions, in s->args and checked, and appends its reply. Else:
+ * the replica has been halted, or a row cannot be read.
+ */
+MUST_CHECK enum status shard_txn_apply(struct shard *s,
+                                       const struct command *row,
+                                       uint64_t seed,
+                                       struct buf *reply);
+/* A write other than of transactions finds a key locked (TXN-3): it must have no effect. */
+bool shard_txn_blocks(struct shard *s, const struct command *row, const struct entry_command *c);
+
+/* shard_hold.c */
+void shard_hold_init(struct shard *s);
+/* Memory only. */
+void shard_hold_deinit(struct shard *s);
+/* True: the write, whose command is in s->args, waits here; or it was refused. */
+bool shard_hold_write(struct shard *s,
+                      struct shard_request *r,
+                      const struct command *row,
+                      const struct entry_command *c);
+/* True: the read, in s->args, is taken from s->reads and waits for a lock; or it was refused. */
+bool shard_hold_read(struct shard *s,
+                     struct shard_request *r,
+                     const struct command *row,
+                     const struct entry_command *c,
+                     bool is_locked);
+/* A PREPARE, in s->args, is going into the proposal. */
+void shard_hold_expect(struct shard *s,
+                       struct proposal *p,
+                       const struct command *row,
+                       const struct entry_command *c);
+/* The proposal applied, or is lost: its PREPAREs are not to come any more. */
+void shard_hold_settle(struct shard *s, struct proposal *p);
+/* Locks have changed, or leadership. */
+void shard_hold_update(struct shard *s);
+/* Has go on what waits for nothing any more. */
+void shard_hold_release(struct shard *s);
+/* Leadership has changed. */
+void shard_hold_refuse(struct shard *s);
+void shard_hold_inherit(struct shard *s);
 
 /* shard_state.c: replica_events.restore and is_staged */
 MUST_CHECK enum status shard_restore(void *owner,

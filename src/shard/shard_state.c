@@ -34,6 +34,19 @@ static void put_dup_row(void *ctx, uint32_t node, uint64_t sequence, const struc
     put_row(s, value);
 }
 
+static void put_txn_row(void *ctx, const struct txn_id *id, const struct bytes *value)
+{
+    struct shard *s = ctx;
+    buf_clear(&s->row_key, SIZE_MAX);
+    row_key_append_txn(&s->row_key,
+                       s->options.group,
+                       s->generation,
+                       id->node,
+                       id->incarnation,
+                       id->sequence);
+    put_row(s, value);
+}
+
 static void put_group_row(struct shard *s, const struct replica_base *base)
 {
     struct buf row;
@@ -62,6 +75,7 @@ void shard_fold_starts(struct shard *s, bool is_sync)
     ensure(base.index >= s->saved_index);
     if (base.index > s->saved_index) {
         dup_save(s->dup, put_dup_row, s);
+        participant_save(s->participant, put_txn_row, s);
         put_group_row(s, &base);
         s->saved_index = base.index;
     }
@@ -93,20 +107,25 @@ struct restoring {
     bool has_rows;
     struct state_row row; /* base.index 0: there are no rows */
     struct dup *dup;
+    struct participant *participant;
 };
 
-/* In the order of their keys: those of the duplicate table, then the group's, the last one. */
+/* In the order of their keys: the duplicate table, transactions, then the group's, the last one. */
 static enum status load_row(struct restoring *to, struct omap_item row)
 {
     struct bytes value = blob_bytes(row.value);
     uint32_t node = 0;
     uint64_t sequence = 0;
+    struct txn_id id;
     to->has_rows = true;
     if (to->row.base.index > 0) {
         return STATUS_CORRUPT; /* a head row of another kind */
     }
     if (row_key_decode_dup(row.key, &node, &sequence) == STATUS_OK) {
         return dup_load(to->dup, node, sequence, value);
+    }
+    if (row_key_decode_txn(row.key, &id.node, &id.incarnation, &id.sequence) == STATUS_OK) {
+        return participant_load(to->participant, &id, value);
     }
     if (row.key.size != ROW_GENERATION_BYTES + 1 ||
         row.key.data[ROW_GENERATION_BYTES] != ROW_KIND_GROUP) {
@@ -192,6 +211,7 @@ static void check_idle(const struct shard *s)
     ensure(list_is_empty(&s->gathered));
     ensure(list_is_empty(&s->proposed));
     ensure(list_is_empty(&s->reads));
+    ensure(list_is_empty(&s->hold.writes) && list_is_empty(&s->hold.reads));
 }
 
 static enum status refuse_rows(const struct shard *s,
@@ -219,10 +239,11 @@ enum status shard_restore(void *owner,
 {
     struct shard *s = owner;
     check_idle(s);
-    struct restoring to = {.dup = dup_create()};
+    struct restoring to = {.dup = dup_create(), .participant = participant_create()};
     enum status status = find_rows(s, generation, &to);
     if (status != STATUS_OK) {
         dup_destroy(to.dup);
+        participant_destroy(to.participant);
         return refuse_rows(s, generation, status, error);
     }
     if ((s->is_restored || to.is_install) && generation > s->generation) {
@@ -231,6 +252,13 @@ enum status shard_restore(void *owner,
     }
     dup_destroy(s->dup);
     s->dup = to.dup;
+    participant_destroy(s->participant);
+    s->participant = to.participant;
+    s->apply_view.participant = s->participant;
+    s->read_view.participant = s->participant;
+    omap_deinit(&s->prepared_since);
+    omap_init(&s->prepared_since);
+    shard_hold_update(s);
     s->time_ms = to.row.time_ms;
     s->operations = to.row.operations;
     memcpy(s->databases, to.row.databases, sizeof s->databases);
@@ -325,6 +353,7 @@ uint64_t shard_hash(const struct shard *s)
     bool was_starting = s->store->is_starting;
     s->store->is_starting = true; /* it may block, and damage is not met by serving anybody */
     uint64_t hash = mix(mix(s->time_ms, s->operations), dup_hash(s->dup));
+    hash = mix(hash, participant_hash(s->participant));
     for (unsigned i = 0; i < LIMIT_DATABASES; i++) {
         const struct database *d = &s->databases[i];
         hash = mix(mix(mix(hash, d->epoch), d->keys), d->expiring);
@@ -350,7 +379,7 @@ bool shard_peek(struct shard *s, uint8_t database, struct bytes key, struct buf 
     enum status status = view_get(&v->base, key, &object);
     if (status == STATUS_NEED && v->damage != STATUS_OK) {
         shard_halt_damaged(s, v->damage);
-    } else if (status == STATUS_NEED) {
+    } else if (status == STATUS_NEED && !v->is_locked) {
         shard_fetch_row(s, buf_bytes(&v->row_key));
     } else if (status == STATUS_OK) {
         buf_append_bytes(out_value, object.value);

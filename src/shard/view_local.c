@@ -116,6 +116,26 @@ static bool is_due(const struct view_local *v, const struct object *o)
     return v->operations == NULL && is_expired(o, v->wall_ms);
 }
 
+static bool is_locked(const struct view_local *v, struct bytes key)
+{
+    struct txn_id holder;
+    bool is_exclusive = false;
+    return v->participant != NULL &&
+           participant_lock(v->participant, v->space.database, key, &holder, &is_exclusive);
+}
+
+/* Its time has come, but somebody who saw it is still undecided. */
+static enum status meet_locked(struct view_local *v)
+{
+    if (v->operations != NULL) {
+        reached("shard: an expired key is locked, and stays");
+        return STATUS_NOT_FOUND; /* only EXPIREDUE comes here: it leaves it alone */
+    }
+    reached("shard: read of an expired key that is locked");
+    v->is_locked = true;
+    return STATUS_NEED;
+}
+
 static enum status need_expiry(struct view_local *v, struct bytes key)
 {
     v->is_due = true;
@@ -132,7 +152,11 @@ static enum status local_get(struct view *view, struct bytes key, struct object 
     if (s != STATUS_OK) {
         return s;
     }
-    if (is_expired(&object, v->now_ms)) {
+    bool has_expired = is_expired(&object, v->now_ms);
+    if ((has_expired || is_due(v, &object)) && is_locked(v, key)) {
+        return meet_locked(v);
+    }
+    if (has_expired) {
         if (v->operations != NULL) {
             /* All replicas come here with the same entry and time: the deletion is part of it. */
             reached("shard: expired key deleted");
@@ -236,7 +260,7 @@ static enum status local_range(struct view *view,
         if (is_expired(&object, v->now_ms)) {
             continue;
         }
-        if (is_due(v, &object)) {
+        if (is_due(v, &object) && !is_locked(v, buf_bytes(&key))) {
             s = need_expiry(v, buf_bytes(&key));
             break;
         }
@@ -334,9 +358,18 @@ void view_local_begin(struct view_local *v,
     v->now_ms = now_ms;
     v->wall_ms = wall_ms;
     v->is_due = false;
+    v->is_locked = false;
     v->is_known = false;
     v->is_range = false;
     v->damage = STATUS_OK;
+}
+
+enum status view_local_has_expired(struct view_local *v, struct bytes key, bool *out_has)
+{
+    struct object object;
+    enum status s = find(v, key, &object);
+    *out_has = s == STATUS_OK && is_expired(&object, v->now_ms);
+    return s == STATUS_NOT_FOUND ? STATUS_OK : s;
 }
 
 void view_local_deinit(struct view_local *v)

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "data/view.h"
 #include "shard/database.h"
+#include "shard/participant.h"
 #include "store/store.h"
 
 struct view_local {
@@ -16,6 +17,13 @@ struct view_local {
     struct database *databases; /* of the group, by number; only changed at apply */
     struct keyspace space;      /* of the selected one */
     uint64_t now_ms;            /* group time: what expires at or before it is gone */
+
+    /*
+     * Keys locked by transactions: expired ones stay until those are decided (TXN-3), and reads of
+     * them wait: NEED with is_locked. NULL: whoever runs holds the locks.
+     */
+    const struct participant *participant;
+    bool is_locked;
 
     /* At apply. NULL for a read. */
     uint64_t *operations; /* the group's operation counter */
@@ -35,8 +43,9 @@ struct view_local {
     bool is_due;
 
     /*
-     * NEED without is_due: the row that row_key names is not at hand, or, is_range, the first one
-     * from there on. Or damage is not OK: a row cannot be read, ever, and the node must halt.
+     * NEED without is_due and is_locked: the row that row_key names is not at hand, or, is_range,
+     * the first one from there on. Or damage is not OK: a row cannot be read, ever, and the node
+     * must halt.
      */
     bool is_range;
     enum status damage;
@@ -65,6 +74,10 @@ void view_local_begin(struct view_local *v,
                       const struct keyspace *space,
                       uint64_t now_ms,
                       uint64_t wall_ms);
+/* The key is there, and its time has come; it is not deleted. NEED as view_get says it. */
+MUST_CHECK enum status view_local_has_expired(struct view_local *v,
+                                              struct bytes key,
+                                              bool *out_has);
 void view_local_deinit(struct view_local *v);
 
 #endif

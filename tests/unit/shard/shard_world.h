@@ -30,6 +30,7 @@ struct replica {
     uint64_t index_last;
     uint64_t index_commit; /* read points of new reads */
     uint64_t index_applied;
+    uint64_t barrier; /* applied: all that was inherited */
     uint64_t round; /* that new reads wait for */
     uint64_t confirmed;
     uint64_t pending_bytes;
@@ -111,6 +112,11 @@ uint64_t replica_confirmed(const struct replica *r)
 uint64_t replica_applied(const struct replica *r)
 {
     return r->index_applied;
+}
+
+bool replica_is_settled(const struct replica *r)
+{
+    return r->is_leader && r->index_applied >= r->barrier;
 }
 
 bool replica_is_leader(const struct replica *r)
