@@ -107,7 +107,7 @@ void session_measure(struct session *session, uint64_t now_us)
     c->input_free_bytes = session->input.capacity - session->input.size;
     c->argument_bytes = resp_parser_memory(&session->parser);
     c->multi_count = session->multi.queue.count;
-    c->multi_bytes = multi_queue_memory(&session->multi.queue);
+    c->multi_bytes = c->multi_count > 0 ? multi_queue_memory(&session->multi.queue) : 0;
     c->output_bytes = session->output.size;
     c->output_room_bytes = session->output.capacity;
     c->waiting_bytes = session->reply_bytes + session->sending_bytes;
