@@ -106,6 +106,11 @@ bool txn_needs(const struct router *router,
            args[1].data[0] != args[3].data[0];
 }
 
+uint64_t txn_memory(const struct txn_manager *m)
+{
+    return m->told.capacity;
+}
+
 /* What was asked for since the last call. */
 static inline const char *fake_txn_told(struct txn_manager *m)
 {
