@@ -108,7 +108,8 @@ bool txn_needs(const struct router *router,
 
 uint64_t txn_memory(const struct txn_manager *m)
 {
-    return m->told.capacity;
+    (void)m;
+    return 0;
 }
 
 /* What was asked for since the last call. */
