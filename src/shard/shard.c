@@ -32,6 +32,7 @@ struct shard *shard_create(struct env *env,
     s->participant = participant_create();
     s->participant_empty_bytes = participant_memory(s->participant);
     omap_init(&s->prepared_since);
+    s->vote_last = 1;
     shard_hold_init(s);
     list_init(&s->gathered);
     list_init(&s->proposed);
@@ -149,8 +150,9 @@ void shard_gather_write(struct shard *s,
     p->count++;
     s->gathered_bytes += r->bytes.size;
     list_append(&p->writes, &r->link);
-    if (row->id == COMMAND_ID_TXNPREPARE) {
-        shard_hold_expect(s, p, row, c);
+    if (row->id == COMMAND_ID_TXNPREPARE && !shard_hold_expect(s, p, row, c)) {
+        size_t argument_bytes = s->args.list[1].size; /* the last of the command */
+        txn_work_set_yields(p->bytes.data + p->bytes.size - argument_bytes);
     }
 }
 
@@ -408,6 +410,7 @@ static void submit_read(struct shard *s, struct shard_request *r)
     r->proposal = 0;
     r->fetch = NULL;
     r->has_missed = false;
+    r->vote = 0;
     struct list *link = &r->link;
     list_append(&s->reads, link);
     shard_run_reads(s); /* r may be gone after it */
@@ -449,6 +452,11 @@ static bool is_transact_good(struct shard *s, struct shard_request *r)
     enum status status = shard_read_command(s, &reader, &c, &row);
     if (status == STATUS_OK) {
         status = shard_txn_check(s, row, s->args.list[1]);
+    }
+    if (status == STATUS_OK && r->bytes.size > SHARD_TXN_REQUEST_BYTES) {
+        resp_write_error(r->reply, "ERR the transaction is too large");
+        r->done(r, SHARD_DONE);
+        return false;
     }
     if (status != STATUS_OK) {
         reached("shard: bad argument of a transaction");
