@@ -168,13 +168,14 @@ void server_deinit(struct server *s)
     }
     buf_deinit(&s->monitor_line);
     slowlog_deinit(&s->slowlog);
+    command_stats_deinit(&s->command_stats);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 uint64_t server_memory(const struct server *s)
 {
-    return s->memory + s->memory_below + router_memory(s->router);
+    return s->memory + s->memory_below + router_memory(s->router) + txn_memory(s->options.txn);
 }
 
 void server_set_memory_below(struct server *s, uint64_t bytes)
