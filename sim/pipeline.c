@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "command/scan.h"
 #include "sim/values.h"
 
@@ -13,10 +14,20 @@
 #define COUNTER_STEP 1000000
 #define DBSIZE_MAX 1000000
 #define LIKE_THE_LAST_PER_MILLE 500u
+#define FLUSH_PER_MILLE 15u
 
-void pipeline_init(struct pipeline *p, unsigned client)
+/* Also when the number stays: a new connection begins at the first. */
+static void pick_database(struct pipeline *p)
 {
-    *p = (struct pipeline){.client = client};
+    unsigned next = p->generation + 1;
+    p->database = p->has_databases && next < LIMIT_DATABASES ? next : 0;
+    p->is_unselected = p->has_databases;
+}
+
+void pipeline_init(struct pipeline *p, unsigned client, bool has_databases)
+{
+    *p = (struct pipeline){.client = client, .has_databases = has_databases};
+    pick_database(p);
 }
 
 void pipeline_refresh(struct pipeline *p)
@@ -25,6 +36,7 @@ void pipeline_refresh(struct pipeline *p)
     memset(p->keys, 0, sizeof p->keys);
     p->pending_first = 0;
     p->pending_count = 0;
+    pick_database(p);
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -88,6 +100,8 @@ static struct pipeline_command random_command(struct prng *prng)
     case PIPELINE_SCAN:
     case PIPELINE_KEYS_OWN:
     case PIPELINE_RANDOMKEY:
+    case PIPELINE_SELECT:
+    case PIPELINE_FLUSH:
         break;
     }
     for (unsigned i = 0; i < c.key_count; i++) {
@@ -117,13 +131,16 @@ static const char *const names[] = {
     "SCAN",
     "KEYS",
     "RANDOMKEY",
+    "SELECT",
+    "FLUSHDB",
 };
 
 static void put_command(const struct pipeline *p, const struct pipeline_command *c, struct buf *out)
 {
     char name[NAME_BYTES];
     bool has_value = c->kind == PIPELINE_SET || c->kind == PIPELINE_ECHO;
-    bool has_word = c->kind == PIPELINE_SCAN || c->kind == PIPELINE_KEYS_OWN;
+    bool has_word =
+        c->kind == PIPELINE_SCAN || c->kind == PIPELINE_KEYS_OWN || c->kind == PIPELINE_SELECT;
     buf_printf(out, "*%u\r\n", 1 + c->key_count + (has_value || has_word ? 1 : 0));
     resp_put_text(out, names[c->kind]);
     for (unsigned i = 0; i < c->key_count; i++) {
@@ -135,9 +152,25 @@ static void put_command(const struct pipeline *p, const struct pipeline_command 
     } else if (c->kind == PIPELINE_KEYS_OWN) {
         (void)snprintf(name, sizeof name, "p%u:%u:*", p->client, p->generation);
         resp_put_text(out, name);
+    } else if (c->kind == PIPELINE_SELECT) {
+        (void)snprintf(name, sizeof name, "%u", p->database);
+        resp_put_text(out, name);
     } else if (has_word) {
         resp_put_text(out, "0");
     }
+}
+
+static struct pipeline_command next_command(struct pipeline *p, struct prng *prng)
+{
+    if (p->is_unselected) {
+        p->is_unselected = false;
+        return (struct pipeline_command){.kind = PIPELINE_SELECT};
+    }
+    if (p->database > 0 && prng_chance(prng, FLUSH_PER_MILLE)) {
+        return (struct pipeline_command){.kind = PIPELINE_FLUSH};
+    }
+    bool is_alike = prng_chance(prng, LIKE_THE_LAST_PER_MILLE) && p->last.key_count > 0;
+    return is_alike ? p->last : random_command(prng);
 }
 
 void pipeline_ask(struct pipeline *p,
@@ -147,8 +180,7 @@ void pipeline_ask(struct pipeline *p,
                   struct buf *out)
 {
     for (size_t i = 0; i < count && p->pending_count < PIPELINE_PENDING_MAX; i++) {
-        bool is_alike = prng_chance(prng, LIKE_THE_LAST_PER_MILLE) && p->last.key_count > 0;
-        struct pipeline_command c = is_alike ? p->last : random_command(prng);
+        struct pipeline_command c = next_command(p, prng);
         p->last = c;
         if (c.kind == PIPELINE_SET || c.kind == PIPELINE_ECHO) {
             give_value(&c, inout_value);
@@ -203,6 +235,23 @@ static int64_t count_sure(const struct pipeline *p)
         count += !p->keys[i].is_unsure && is_there(&p->keys[i]) ? 1 : 0;
     }
     return count;
+}
+
+static int64_t count_most(const struct pipeline *p)
+{
+    int64_t count = 0;
+    for (unsigned i = 0; i < PIPELINE_KEYS; i++) {
+        count += p->keys[i].is_unsure || is_there(&p->keys[i]) ? 1 : 0;
+    }
+    return count;
+}
+
+/* What is unsure stays so: the write of before may still come. */
+static void lose_all(struct pipeline *p)
+{
+    for (unsigned i = 0; i < PIPELINE_KEYS; i++) {
+        p->keys[i].value = (struct linear_value){.type = LINEAR_ABSENT};
+    }
 }
 
 static bool told_values(const struct pipeline *p,
@@ -311,13 +360,18 @@ bool pipeline_told(struct pipeline *p, const struct resp_value *v, struct bytes 
         return v->type == RESP_TYPE_BULK && value_parse(v->text, &told) &&
                linear_value_equal(told, c.value);
     case PIPELINE_DBSIZE:
-        return is_integer(v, count_sure(p), DBSIZE_MAX);
+        return is_integer(v, count_sure(p), p->database > 0 ? count_most(p) : DBSIZE_MAX);
     case PIPELINE_SCAN:
         return told_page(v, items);
     case PIPELINE_KEYS_OWN:
         return told_keys(p, v, items);
     case PIPELINE_RANDOMKEY:
         return resp_value_is_null(v) ? count_sure(p) == 0 : v->type == RESP_TYPE_BULK;
+    case PIPELINE_SELECT:
+        return is_ok(v);
+    case PIPELINE_FLUSH:
+        lose_all(p);
+        return is_ok(v);
     }
     return false;
 }
@@ -334,7 +388,8 @@ bool pipeline_is_unsure(const struct pipeline *p)
 
 bool pipeline_is_write(const struct pipeline_command *c)
 {
-    return c->kind == PIPELINE_SET || c->kind == PIPELINE_DEL || c->kind == PIPELINE_INCR;
+    return c->kind == PIPELINE_SET || c->kind == PIPELINE_DEL || c->kind == PIPELINE_INCR ||
+           c->kind == PIPELINE_FLUSH;
 }
 
 bool pipeline_meets_any_key(const struct pipeline_command *c)
@@ -346,7 +401,10 @@ bool pipeline_meets_any_key(const struct pipeline_command *c)
 void pipeline_not_told(struct pipeline *p, bool is_refused)
 {
     struct pipeline_command c = take_next(p);
-    if (pipeline_is_write(&c) && !is_refused) {
+    for (unsigned i = 0; i < PIPELINE_KEYS && c.kind == PIPELINE_FLUSH; i++) {
+        p->keys[i].is_unsure = true; /* refused by one group, it may have emptied another one */
+    }
+    if (pipeline_is_write(&c) && c.key_count > 0 && !is_refused) {
         p->keys[c.keys[0]].is_unsure = true;
     }
 }

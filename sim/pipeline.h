@@ -29,6 +29,8 @@ enum pipeline_kind {
     PIPELINE_SCAN,
     PIPELINE_KEYS_OWN, /* KEYS of the fresh keys */
     PIPELINE_RANDOMKEY,
+    PIPELINE_SELECT,
+    PIPELINE_FLUSH, /* FLUSHDB, by who has databases */
 };
 
 struct pipeline_command {
@@ -45,6 +47,13 @@ struct pipeline_key {
 
 struct pipeline {
     unsigned client;
+    /*
+     * The first fresh keys each get a database of their own: so it may be flushed, and its size is
+     * known. None is used twice, as a flush with an unknown outcome may still come.
+     */
+    bool has_databases;
+    unsigned database;
+    bool is_unselected;
     unsigned generation; /* of the names of keys */
     struct pipeline_key keys[PIPELINE_KEYS];
     struct pipeline_command pending[PIPELINE_PENDING_MAX]; /* a ring */
@@ -53,7 +62,8 @@ struct pipeline {
     struct pipeline_command last; /* the next one is often like it: so runs become long */
 };
 
-void pipeline_init(struct pipeline *p, unsigned client);
+/* has_databases: no other client selects any but the first. */
+void pipeline_init(struct pipeline *p, unsigned client, bool has_databases);
 /* All keys are new, absent ones; nothing is awaited. */
 void pipeline_refresh(struct pipeline *p);
 /* Appends so many commands, or fewer if they do not fit. inout_value: numbers values. */

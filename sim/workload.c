@@ -221,7 +221,8 @@ void workload_init(struct workload *w,
         c->node = c->role == CLIENT_PIPELINER ? 0 : i % network->machine_count;
         if (c->role == CLIENT_PIPELINER) {
             c->pipeline = mem_alloc_zero(sizeof *c->pipeline);
-            pipeline_init(c->pipeline, i);
+            bool is_first = i == 0 || w->clients[i - 1].pipeline == NULL;
+            pipeline_init(c->pipeline, i, is_first);
         }
         c->prng = world_prng(w->world, PURPOSE_CLIENTS + (uint64_t)i);
         buf_init(&c->input, INPUT_BYTES_MAX);

@@ -29,6 +29,12 @@
 #define LIMIT_BUFFER_MEMORY_BYTES ((uint64_t)1024u * MIB)
 /* Commands of one connection that wait for their reply; beyond it the socket is not read. */
 #define LIMIT_PIPELINE_COMMANDS 16384u
+/* One MULTI … EXEC: its commands, and all their arguments, which may become one entry of a log. */
+#define LIMIT_MULTI_COMMANDS LIMIT_PIPELINE_COMMANDS
+#define LIMIT_MULTI_BYTES (LIMIT_COMMAND_BYTES - MIB)
+/* Keys that one connection watches, and their bytes: each EXEC sends them all. */
+#define LIMIT_WATCH_KEYS 1024u
+#define LIMIT_WATCH_BYTES (1u * MIB)
 #define LIMIT_DATABASES 16u
 /* One log entry gathers proposals up to this size, unless a single command is larger. */
 #define LIMIT_ENTRY_BYTES (1u * MIB)

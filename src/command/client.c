@@ -27,6 +27,7 @@ static void append_flags(const struct client *c, struct buf *out)
         const char *letter;
     } flags[] = {
         {c->is_monitor, "O"},
+        {c->is_multi, "x"},
         {c->is_held, "b"},
         {c->must_close, "c"},
         {c->is_protected, "e"},
@@ -54,9 +55,14 @@ void client_describe(const struct client *c, struct buf *out)
     buf_append_bytes(out, buf_bytes(&c->name));
     buf_printf(out, " age=%" PRIu64 " idle=%" PRIu64 " flags=", age, idle);
     append_flags(c, out);
-    buf_printf(out, " db=%u sub=0 psub=0 ssub=0 multi=-1", (unsigned)c->database);
+    buf_printf(out, " db=%u sub=0 psub=0 ssub=0", (unsigned)c->database);
+    if (c->is_multi) {
+        buf_printf(out, " multi=%" PRIu64, c->multi_count);
+    } else {
+        buf_append_text(out, " multi=-1");
+    }
     buf_printf(out, " qbuf=%" PRIu64 " qbuf-free=%" PRIu64, c->input_bytes, c->input_free_bytes);
-    buf_printf(out, " argv-mem=%" PRIu64 " multi-mem=0", c->argument_bytes);
+    buf_printf(out, " argv-mem=%" PRIu64 " multi-mem=%" PRIu64, c->argument_bytes, c->multi_bytes);
     buf_printf(out, " rbs=%" PRIu64 " rbp=0 obl=%" PRIu64, c->output_room_bytes, c->output_bytes);
     buf_printf(out, " oll=0 omem=%" PRIu64, c->waiting_bytes);
     buf_printf(out, " tot-mem=%" PRIu64 " events=%s", c->memory_bytes, c->is_sending ? "rw" : "r");

@@ -12,6 +12,16 @@
 
 struct command;
 
+/* What the commands of transactions ask of the connection. */
+enum client_wish {
+    CLIENT_WISH_NONE,
+    CLIENT_WISH_MULTI,  /* gather commands from now on */
+    CLIENT_WISH_EXEC,   /* run what was gathered; that is the reply */
+    CLIENT_WISH_FORGET, /* what was gathered, and what is watched */
+    CLIENT_WISH_WATCH,  /* the keys among the arguments; the reply is the connection's */
+    CLIENT_WISH_UNWATCH,
+};
+
 struct client {
     uint64_t id;
     uint8_t resp; /* 2 or 3 */
@@ -32,6 +42,11 @@ struct client {
     bool will_skip;    /* nor the next one */
     bool is_monitor;   /* MONITOR: sees what the other clients of this node do */
     bool is_protected; /* CLIENT NO-EVICT: another one is closed first when memory is short */
+    bool is_multi;     /* MULTI: commands are gathered */
+    bool is_strict;    /* MULTI STRICT: all or nothing */
+    bool is_aborted;   /* a command could not be gathered: EXEC will not run the others */
+    bool is_executing; /* EXEC runs the command under way */
+    enum client_wish wish;
 
     /* What CLIENT LIST shows; brought up to date before a handler sees it. */
     bool is_held;    /* it waits for CLIENT PAUSE to end, or sleeps */
@@ -42,6 +57,8 @@ struct client {
     uint64_t argument_bytes;
     uint64_t output_bytes;
     uint64_t output_room_bytes;
+    uint64_t multi_count; /* commands gathered */
+    uint64_t multi_bytes;
     uint64_t waiting_bytes; /* replies that older ones, or the socket, hold back */
     uint64_t memory_bytes;
 };

@@ -382,6 +382,9 @@ static enum command_result client_no_evict_run(struct command_call *call)
 
 static enum command_result monitor_run(struct command_call *call)
 {
+    if (call->client->is_executing) {
+        return command_fail(call, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+    }
     if (call->client->is_monitor) {
         return COMMAND_DONE; /* no reply: so does Redis */
     }

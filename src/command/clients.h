@@ -6,6 +6,7 @@
 
 struct slowlog; /* command/slowlog.h */
 struct latency; /* command/latency.h */
+struct command_stats;
 
 struct command_clients {
     /* Every open connection, oldest first, until fn says false. fn may kill the one it is given. */
@@ -23,6 +24,7 @@ struct command_clients {
     void (*unpause)(void *owner);
     struct slowlog *slowlog;
     struct latency *latency;
+    struct command_stats *stats;
     void *owner;
 };
 

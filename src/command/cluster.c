@@ -1,6 +1,7 @@
 /* DOUGONG: the cluster as one of its nodes sees it. */
 #include "command/cluster.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -8,12 +9,14 @@
 #include "command/help.h"
 #include "protocol/resp_writer.h"
 
-#define SLOTS_TEXT_BYTES 16u /* "16383-16383" */
+#define SLOTS_TEXT_BYTES 16u     /* "16383-16383" */
+#define TRANSACTION_ID_BYTES 48u /* two u32, a u64, two dashes */
 
 static enum command_result status_run(struct command_call *call);
 static enum command_result nodes_run(struct command_call *call);
 static enum command_result groups_run(struct command_call *call);
 static enum command_result locate_run(struct command_call *call);
+static enum command_result transactions_run(struct command_call *call);
 static enum command_result help_run(struct command_call *call);
 
 #define DOUGONG_ROW(name_, run, arity, complexity_, summary_)                                      \
@@ -40,6 +43,11 @@ static const struct command dougong_subcommands[] = {
                 "O(N) where N is the number of groups",
                 "Lists the groups, their slots, leaders and replicas"),
     DOUGONG_ROW("locate", locate_run, 3, "O(1)", "Tells which group and which nodes hold a key"),
+    DOUGONG_ROW("transactions",
+                transactions_run,
+                2,
+                "O(N) where N is the number of open transactions",
+                "Lists the transactions that this node coordinates or whose outcome it waits for"),
     DOUGONG_ROW("help", help_run, 2, "O(1)", "Show helpful text about the subcommands"),
     {.name = NULL},
 };
@@ -99,6 +107,11 @@ static enum command_result locate_run(struct command_call *call)
     return ask(call, COMMAND_CLUSTER_LOCATE, key);
 }
 
+static enum command_result transactions_run(struct command_call *call)
+{
+    return ask(call, COMMAND_CLUSTER_TRANSACTIONS, (struct bytes){0});
+}
+
 static enum command_result help_run(struct command_call *call)
 {
     static const char *const lines[] = {
@@ -110,6 +123,8 @@ static enum command_result help_run(struct command_call *call)
         "    Return the groups, their slots, leaders and replicas.",
         "LOCATE <key>",
         "    Return the group and the nodes that hold <key>.",
+        "TRANSACTIONS",
+        "    Return the transactions over groups that are open, as far as this node knows.",
         NULL,
     };
     return command_help(call, lines);
@@ -216,6 +231,29 @@ void cluster_write_group(struct buf *reply, int resp, const struct cluster_group
     write_known(reply, resp, "voters", is_here, group->voters);
     write_known(reply, resp, "learners", is_here, group->learners);
     write_flag(reply, resp, "here", is_here);
+}
+
+void cluster_write_transaction(struct buf *reply, int resp, const struct cluster_transaction *t)
+{
+    char id[TRANSACTION_ID_BYTES];
+    int size = snprintf(id,
+                        sizeof id,
+                        "%" PRIu32 "-%" PRIu32 "-%" PRIu64,
+                        t->node,
+                        t->incarnation,
+                        t->sequence);
+    ensure(size > 0 && (size_t)size < sizeof id);
+    resp_write_map(reply, resp, 6);
+    write_text(reply, "id", id);
+    write_text(reply, "role", t->is_coordinator ? "coordinator" : "participant");
+    write_known(reply, resp, "group", !t->is_coordinator, t->group);
+    write_text(reply, "state", t->state);
+    write_number(reply, "age_ms", t->age_ms);
+    resp_write_bulk_text(reply, "participants");
+    resp_write_array(reply, t->participant_count);
+    for (size_t i = 0; i < t->participant_count; i++) {
+        resp_write_integer(reply, t->participants[i]);
+    }
 }
 
 void cluster_write_place(struct buf *reply, int resp, const struct cluster_place *place)

@@ -1,7 +1,8 @@
 /*
  * What DOUGONG's subcommands answer, field by field: the node fills these and the writers put them
- * into the reply (maps; in RESP2 flat arrays). `dougong status|nodes|groups|locate` shows the same
- * fields under the same names, so names are only ever added. Pointers are borrowed for the call.
+ * into the reply (maps; in RESP2 flat arrays). `dougong status|nodes|groups|transactions|locate`
+ * shows the same fields under the same names, so names are only ever added. Pointers are borrowed
+ * for the call.
  */
 #ifndef COMMAND_CLUSTER_H
 #define COMMAND_CLUSTER_H
@@ -70,12 +71,26 @@ struct cluster_place {
     struct cluster_replicas replicas;
 };
 
+/* One that a group led by this node is prepared for, or that this node coordinates. */
+struct cluster_transaction {
+    uint32_t node; /* of its coordinator, as are the next two */
+    uint32_t incarnation;
+    uint64_t sequence;
+    bool is_coordinator;
+    uint32_t group; /* that is prepared; unknown, and shown as null, if is_coordinator */
+    const char *state;
+    uint64_t age_ms; /* as far as known here */
+    const uint16_t *participants;
+    size_t participant_count;
+};
+
 /* STATUS: the whole reply. */
 void cluster_write_status(struct buf *reply, int resp, const struct cluster_status *status);
-/* NODES, GROUPS: the header, then the rows, as many as it says. */
+/* NODES, GROUPS, TRANSACTIONS: the header, then the rows, as many as it says. */
 void cluster_write_count(struct buf *reply, size_t count);
 void cluster_write_node(struct buf *reply, int resp, const struct cluster_node *node);
 void cluster_write_group(struct buf *reply, int resp, const struct cluster_group *group);
+void cluster_write_transaction(struct buf *reply, int resp, const struct cluster_transaction *t);
 /* LOCATE: the whole reply. */
 void cluster_write_place(struct buf *reply, int resp, const struct cluster_place *place);
 

@@ -106,11 +106,12 @@ enum command_flags {
     COMMAND_BLOCKING = 1u << 12,
     COMMAND_ALLOW_BUSY = 1u << 13, /* answered also while a script keeps the server busy */
     COMMAND_REFUSED = 1u << 14,    /* answers only why not, and COMMAND does not know it */
+    COMMAND_NOT_QUEUED = 1u << 15, /* inside MULTI it runs at once */
 };
 
 /* Where a command runs, and how the replies of its parts become one. */
 enum command_policy {
-    COMMAND_LOCAL,        /* on the node the client talks to, without keys */
+    COMMAND_LOCAL,        /* on the node the client talks to; its keys are only named (WATCH) */
     COMMAND_ONE_SHARD,    /* on the group of its key */
     COMMAND_SPLIT_BY_KEY, /* may be cut into one command per key */
     COMMAND_ALL_GROUPS,   /* without keys, on every group at once */
@@ -150,6 +151,7 @@ enum command_cluster {
     COMMAND_CLUSTER_NODES,
     COMMAND_CLUSTER_GROUPS,
     COMMAND_CLUSTER_LOCATE,
+    COMMAND_CLUSTER_TRANSACTIONS,
 };
 
 struct command_clients; /* command/clients.h: the connections of this node */
@@ -246,6 +248,7 @@ extern const struct command command_table_debug[];
 extern const struct command command_table_diagnose[];
 extern const struct command command_table_refused[];
 extern const struct command command_table_cluster[];
+extern const struct command command_table_transactions[];
 extern const struct command command_table_internal[];
 extern const struct command command_table_transact[];
 

@@ -83,7 +83,7 @@ const struct command command_table_connection[] = {
         .arity_min = 1,
         .arity_max = 1,
         .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
-                 COMMAND_ALLOW_BUSY,
+                 COMMAND_ALLOW_BUSY | COMMAND_NOT_QUEUED,
         .group = "connection",
         .since = "6.2.0",
         .complexity = "O(1)",
@@ -96,7 +96,7 @@ const struct command command_table_connection[] = {
         .arity_min = 1,
         .arity_max = -1,
         .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
-                 COMMAND_ALLOW_BUSY,
+                 COMMAND_ALLOW_BUSY | COMMAND_NOT_QUEUED,
         .group = "connection",
         .since = "1.0.0",
         .complexity = "O(1)",
@@ -152,7 +152,7 @@ static enum command_result quit_run(struct command_call *call)
     return ok(call);
 }
 
-/* What HELLO, SELECT, CLIENT and MONITOR changed is as it was when the client came. */
+/* What HELLO, SELECT, CLIENT, MONITOR and MULTI changed is as it was when the client came. */
 static enum command_result reset_run(struct command_call *call)
 {
     struct client *c = call->client;
@@ -161,6 +161,7 @@ static enum command_result reset_run(struct command_call *call)
     c->is_silent = false;
     c->will_skip = false;
     c->is_monitor = false;
+    c->wish = CLIENT_WISH_FORGET;
     buf_clear(&c->name, 0);
     resp_write_simple(call->reply, "RESET");
     return COMMAND_DONE;

@@ -1,10 +1,12 @@
 /* SLOWLOG and LATENCY: where time goes. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/assert.h"
 #include "command/admin.h"
 #include "command/clients.h"
 #include "command/command.h"
+#include "command/command_stats.h"
 #include "command/help.h"
 #include "command/latency.h"
 #include "command/slowlog.h"
@@ -211,6 +213,8 @@ const struct command command_table_diagnose[] = {
 };
 
 #define SLOWLOG_COUNT_DEFAULT 10
+#define HISTOGRAM_NAMES_MAX 1024u
+#define HISTOGRAM_NAME_BYTES 128u
 #define GRAPH_ROWS 4u
 #define GRAPH_TEXT_BYTES (16u * KIB)
 
@@ -440,11 +444,96 @@ static enum command_result latency_doctor_run(struct command_call *call)
     return COMMAND_DONE;
 }
 
+struct histograms {
+    struct command_call *call;
+    struct buf text;
+    size_t count;
+};
+
+/* Redis' form: upper bounds in microseconds, and how many calls took no longer; both grow. */
+static void write_histogram(const struct stat_stage *time, uint8_t resp, struct buf *out)
+{
+    size_t steps = 0;
+    for (size_t i = 0; i < STAT_BUCKETS; i++) {
+        steps += time->buckets[i] > 0 ? 1 : 0;
+    }
+    resp_write_map(out, resp, 2);
+    resp_write_bulk_text(out, "calls");
+    resp_write_integer(out, (int64_t)time->count);
+    resp_write_bulk_text(out, "histogram_usec");
+    resp_write_map(out, resp, steps);
+    uint64_t calls = 0;
+    for (size_t i = 0; i < STAT_BUCKETS; i++) {
+        if (time->buckets[i] > 0) {
+            calls += time->buckets[i];
+            resp_write_integer(out, (int64_t)1 << i);
+            resp_write_integer(out, (int64_t)calls);
+        }
+    }
+}
+
+static void add_histogram(void *ctx, const struct command_stat *stat)
+{
+    struct histograms *h = ctx;
+    const struct command *c = stat->command;
+    char name[HISTOGRAM_NAME_BYTES];
+    int size = snprintf(name,
+                        sizeof name,
+                        "%s%s%s",
+                        c->container != NULL ? c->container : "",
+                        c->container != NULL ? "|" : "",
+                        c->name);
+    ensure(size > 0 && (size_t)size < sizeof name);
+    resp_write_bulk_text(&h->text, name);
+    write_histogram(&stat->time, h->call->resp, &h->text);
+    h->count++;
+}
+
+static void add_if_run(struct histograms *h, const struct command *c)
+{
+    const struct command_stats *stats = h->call->server->clients->stats;
+    struct command_stat stat = {.command = c, .time = *command_stats_of(stats, c)};
+    if (stat.time.count > 0) {
+        add_histogram(h, &stat);
+    }
+}
+
+/* A command, or a container with all that it contains; others are left out, as in Redis. */
+static void add_named(struct histograms *h, struct bytes name)
+{
+    const uint8_t *bar = name.size > 0 ? memchr(name.data, '|', name.size) : NULL;
+    size_t front = bar != NULL ? (size_t)(bar - name.data) : name.size;
+    struct bytes words[] = {
+        bytes_of(name.data, front),
+        bytes_of(name.data + front + 1, bar != NULL ? name.size - front - 1 : 0),
+    };
+    const struct command *c = command_find(words, bar != NULL ? 2 : 1);
+    if (c == NULL || (bar != NULL && c->container == NULL)) {
+        return;
+    }
+    add_if_run(h, c);
+    for (const struct command *sub = c->subcommands; sub != NULL && sub->name != NULL; sub++) {
+        add_if_run(h, sub);
+    }
+}
+
 static enum command_result latency_histogram_run(struct command_call *call)
 {
-    return command_fail(call,
-                        "ERR LATENCY HISTOGRAM is not supported: INFO shows the time of each stage "
-                        "of a command");
+    struct histograms h = {.call = call};
+    if (call->arg_count - 2 > HISTOGRAM_NAMES_MAX) {
+        return command_fail(call, "ERR too many names");
+    }
+    buf_init(&h.text, SIZE_MAX / 2);
+    if (call->arg_count == 2) {
+        command_stats_each(call->server->clients->stats, add_histogram, &h);
+    }
+    for (size_t i = 2; i < call->arg_count; i++) {
+        add_named(&h, call->args[i]);
+    }
+    resp_write_map(call->reply, call->resp, h.count);
+    buf_append_bytes(call->reply, buf_bytes(&h.text));
+    buf_deinit(&h.text);
+    return COMMAND_DONE;
 }
 
 static enum command_result latency_help_run(struct command_call *call)

@@ -257,8 +257,10 @@ static enum command_result lcs_run(struct command_call *call)
     struct bytes a;
     struct bytes b;
     enum command_result stop;
+    /* Reading b deletes it if it has expired, and a is borrowed only up to there: read again. */
     if (!read_string(call, call->args[1], &a, &stop) ||
-        !read_string(call, call->args[2], &b, &stop)) {
+        !read_string(call, call->args[2], &b, &stop) ||
+        !read_string(call, call->args[1], &a, &stop)) {
         return stop;
     }
     struct lcs_options o;

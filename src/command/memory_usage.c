@@ -101,14 +101,19 @@ static bool usage_options_fit(struct command_call *call)
     return true;
 }
 
-/* The row as one replica has it in memory; on disk it takes less, as blocks are compressed. */
-static int64_t row_bytes(struct bytes key, const struct object *object)
+/* Its rows as one replica has them in memory; on disk they take less, as blocks are compressed. */
+static int64_t rows_bytes(struct bytes key, const struct object *object)
 {
     const struct keyspace space = {0};
     struct buf row_key;
     buf_init(&row_key, ROW_KEY_BYTES_MAX);
     row_key_append(&row_key, &space, key);
     size_t size = row_key.size + object_size(object) + ROW_BOOKKEEPING_BYTES;
+    if (object->expires_ms != 0) {
+        buf_clear(&row_key, SIZE_MAX);
+        row_key_append_expiry(&row_key, &space, object->expires_ms, key);
+        size += row_key.size + ROW_BOOKKEEPING_BYTES;
+    }
     buf_deinit(&row_key);
     return (int64_t)size;
 }
@@ -124,7 +129,7 @@ static enum command_result usage_run(struct command_call *call)
         return COMMAND_NEED;
     }
     if (s == STATUS_OK) {
-        resp_write_integer(call->reply, row_bytes(call->args[2], &object));
+        resp_write_integer(call->reply, rows_bytes(call->args[2], &object));
     } else {
         resp_write_null(call->reply, call->resp);
     }

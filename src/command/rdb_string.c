@@ -199,7 +199,7 @@ static enum rdb_verdict restore_integer(struct bytes *left,
     }
     int32_t number = 0;
     if (encoding == ENCODING_INT8) {
-        number = (int8_t)bytes.data[0];
+        number = bytes.data[0] - (bytes.data[0] > INT8_MAX ? UINT8_MAX + 1 : 0);
     } else if (encoding == ENCODING_INT16) {
         number = (int16_t)get_u16_le(bytes.data);
     } else {

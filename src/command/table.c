@@ -7,15 +7,15 @@
 #define SHOWN_NAME_BYTES 128u
 
 static const struct command *const families[] = {
-    command_table_string,       command_table_number,  command_table_string_range,
-    command_table_lcs,          command_table_bitmap,  command_table_bitfield,
-    command_table_keys,         command_table_expire,  command_table_object,
-    command_table_memory,       command_table_dump,    command_table_scan,
-    command_table_connection,   command_table_client,  command_table_server,
-    command_table_introspect,   command_table_config,  command_table_diagnose,
-    command_table_refused,      command_table_cluster, command_table_string_set,
-    command_table_string_multi, command_table_debug,   command_table_internal,
-    command_table_transact,
+    command_table_string,       command_table_number,   command_table_string_range,
+    command_table_lcs,          command_table_bitmap,   command_table_bitfield,
+    command_table_keys,         command_table_expire,   command_table_object,
+    command_table_memory,       command_table_dump,     command_table_scan,
+    command_table_connection,   command_table_client,   command_table_server,
+    command_table_introspect,   command_table_config,   command_table_diagnose,
+    command_table_refused,      command_table_cluster,  command_table_string_set,
+    command_table_string_multi, command_table_debug,    command_table_transactions,
+    command_table_internal,     command_table_transact,
 };
 
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
@@ -263,7 +263,8 @@ static void check_policy(const struct command *c)
     ensure(!(reads && writes));
     ensure(!writes || c->policy != COMMAND_LOCAL);
     ensure(reads || writes || c->policy == COMMAND_LOCAL); /* LOLWUT reads, says Redis */
-    ensure(is_keyed == (c->keys.first != 0));
+    ensure(!is_keyed || c->keys.first != 0);
+    ensure(is_keyed || c->keys.first == 0 || c->policy == COMMAND_LOCAL);
     /* What reaches a shard goes through the log or to another node: by number and version. */
     ensure(is_shard == (c->id != COMMAND_ID_NONE));
     ensure(is_shard == (c->semantics > 0));

@@ -24,6 +24,7 @@ static const struct query queries[] = {
     {.verb = "status", .subcommand = "STATUS"},
     {.verb = "nodes", .subcommand = "NODES"},
     {.verb = "groups", .subcommand = "GROUPS"},
+    {.verb = "transactions", .subcommand = "TRANSACTIONS"},
     {.verb = "locate", .subcommand = "LOCATE", .needs_key = true},
 };
 
@@ -36,7 +37,7 @@ static int print_help(void)
     buf_append_text(&text,
                     "Usage: dougong server --data DIR [options]\n"
                     "       dougong local --data DIR [options]\n"
-                    "       dougong status | nodes | groups | locate KEY [options]\n"
+                    "       dougong status | nodes | groups | transactions | locate KEY [options]\n"
                     "       dougong rebuild --data DIR\n"
                     "       dougong --version | --help\n\n"
                     "A durable store that speaks the Redis protocol. Every acknowledged write is "
@@ -51,9 +52,10 @@ static int print_help(void)
     options_help_local(&text);
     buf_append_text(
         &text,
-        "\nstatus, nodes, groups, locate: ask a running node who it is and whether the "
-        "cluster is\nhealthy; which nodes there are; who leads which group; where a key "
-        "is (-- KEY, if the\nkey begins with two dashes).\n");
+        "\nstatus, nodes, groups, transactions, locate: ask a running node who it is and whether "
+        "the\ncluster is healthy; which nodes there are; who leads which group; which "
+        "transactions over\nseveral groups are open there; where a key is (-- KEY, if the key "
+        "begins with two dashes).\n");
     options_help_query(&text);
     buf_append_text(&text,
                     "\nrebuild: for a node that refuses to start because its log or data is "

@@ -1,4 +1,5 @@
-/* `dougong status`, `nodes`, `groups` and `locate KEY`: what one node says about its cluster. */
+/* `dougong status`, `nodes`, `groups`, `transactions` and `locate KEY`: what one node says about
+ * its cluster. */
 #ifndef MAIN_QUERY_H
 #define MAIN_QUERY_H
 

@@ -85,10 +85,16 @@ static void write_server(struct node *node, struct buf *out)
 
 static void write_clients(struct node *node, struct buf *out)
 {
-    buf_printf(out, "connected_clients:%" PRIu64 "\r\n", node->server.session_count);
+    struct server_client_counts counts;
+    server_count_clients(&node->server, &counts);
+    buf_printf(out, "connected_clients:%" PRIu64 "\r\n", counts.connected);
     buf_printf(out, "cluster_connections:0\r\n");
     buf_printf(out, "maxclients:%" PRIu64 "\r\n", node->settings.max_clients);
-    buf_printf(out, "blocked_clients:0\r\ntracking_clients:0\r\n");
+    buf_printf(out, "client_recent_max_input_buffer:%" PRIu64 "\r\n", counts.input_bytes_max);
+    buf_printf(out, "client_recent_max_output_buffer:%" PRIu64 "\r\n", counts.output_bytes_max);
+    buf_printf(out, "blocked_clients:%" PRIu64 "\r\n", counts.waiting);
+    buf_printf(out, "tracking_clients:0\r\nclients_in_timeout_table:0\r\n");
+    buf_printf(out, "monitors:%" PRIu64 "\r\n", counts.monitors);
 }
 
 /* What the node knows that it holds: buffers, entries, rows and blocks. */
@@ -298,6 +304,17 @@ static void write_nothing(struct node *node, struct buf *out)
     (void)out;
 }
 
+static void write_errors(struct node *node, struct buf *out)
+{
+    const struct error_counts *errors = &node->server.errors;
+    for (size_t i = 0; i < errors->size; i++) {
+        buf_printf(out,
+                   "errorstat_%s:count=%" PRIu64 "\r\n",
+                   errors->rows[i].word,
+                   errors->rows[i].count);
+    }
+}
+
 static void write_cluster(struct node *node, struct buf *out)
 {
     buf_printf(out, "cluster_enabled:0\r\n"); /* no client has to know where keys are */
@@ -306,6 +323,29 @@ static void write_cluster(struct node *node, struct buf *out)
     buf_printf(out, "nodes:%" PRIu32 "\r\n", node->node_count);
     buf_printf(out, "groups:%" PRIu32 "\r\n", node->identity.groups);
     buf_printf(out, "formed:%d\r\n", founding_is_formed(&node->founding) ? 1 : 0);
+}
+
+static void write_transactions(struct node *node, struct buf *out)
+{
+    struct txn_counts counts = txn_counts(node->txn);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } fields[] = {
+        {"open", counts.open},
+        {"committed", counts.committed},
+        {"watch_failed", counts.changed},
+        {"strict_failed", counts.failed},
+        {"unknown", counts.unknown},
+        {"conflicts", counts.conflicts},
+        {"ordered", counts.ordered},
+        {"recovered", counts.recovered},
+        {"read_again", counts.read_again},
+        {"lock_waits", node->stats.lock_waits},
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        buf_printf(out, "transactions_%s:%" PRIu64 "\r\n", fields[i].name, fields[i].value);
+    }
 }
 
 /* Of the groups that have a replica here, which is all of them if there are up to three nodes. */
@@ -331,40 +371,44 @@ static const struct {
     const char *name;
     const char *title;
     void (*write)(struct node *node, struct buf *out);
+    bool is_extra; /* only if it is named, or all are */
 } sections[] = {
-    {"server", "Server", write_server},
-    {"clients", "Clients", write_clients},
-    {"memory", "Memory", write_memory},
-    {"persistence", "Persistence", write_persistence},
-    {"stats", "Stats", write_stats},
-    {"stages", "Stages", write_stages},
-    {"replication", "Replication", write_replication},
-    {"cpu", "CPU", write_cpu},
-    {"modules", "Modules", write_nothing},
-    {"cluster", "Cluster", write_cluster},
-    {"keyspace", "Keyspace", write_keyspace},
+    {"server", "Server", write_server, false},
+    {"clients", "Clients", write_clients, false},
+    {"memory", "Memory", write_memory, false},
+    {"persistence", "Persistence", write_persistence, false},
+    {"stats", "Stats", write_stats, false},
+    {"stages", "Stages", write_stages, true},
+    {"replication", "Replication", write_replication, false},
+    {"cpu", "CPU", write_cpu, false},
+    {"modules", "Modules", write_nothing, false},
+    {"errorstats", "Errorstats", write_errors, false},
+    {"cluster", "Cluster", write_cluster, false},
+    {"transactions", "Transactions", write_transactions, false},
+    {"keyspace", "Keyspace", write_keyspace, false},
 };
 
-static bool is_wanted(const char *section, const struct bytes *names, size_t count)
+static bool is_named(const char *section, bool is_extra, struct bytes name)
 {
-    static const char *const all[] = {"default", "all", "everything"};
+    return bytes_equal_nocase(name, section) || bytes_equal_nocase(name, "all") ||
+           bytes_equal_nocase(name, "everything") ||
+           (!is_extra && bytes_equal_nocase(name, "default"));
+}
+
+static bool is_wanted(const char *section, bool is_extra, const struct bytes *names, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
-        for (size_t a = 0; a < sizeof all / sizeof all[0]; a++) {
-            if (bytes_equal_nocase(names[i], all[a])) {
-                return true;
-            }
-        }
-        if (bytes_equal_nocase(names[i], section)) {
+        if (is_named(section, is_extra, names[i])) {
             return true;
         }
     }
-    return count == 0;
+    return count == 0 && !is_extra;
 }
 
 void info_write(struct node *node, const struct bytes *names, size_t count, struct buf *out)
 {
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
-        if (is_wanted(sections[i].name, names, count)) {
+        if (is_wanted(sections[i].name, sections[i].is_extra, names, count)) {
             buf_printf(out, "%s# %s\r\n", out->size > 0 ? "\r\n" : "", sections[i].title);
             sections[i].write(node, out);
         }

@@ -51,6 +51,7 @@ static void close_all(struct node *node)
     if (node->snapshots != NULL) {
         snapshots_stop(node->snapshots);
     }
+    txn_stop(node->txn);
     router_stop(node->router);
     server_close_all(&node->server);
     peers_close(node->peers, on_peers_closed, node);
@@ -133,6 +134,7 @@ static void turn(void *owner)
 {
     struct node *node = owner;
     server_resume(&node->server);
+    txn_flush(node->txn);
     router_flush(node->router);
     node_disk_before_flush(node);
     flush_shards(node);
@@ -324,6 +326,19 @@ static void create_router(struct node *node)
     node->router = router_create(node->env, node->peers, &node->stats, &options);
 }
 
+/* Behind begin_incarnation: its ids are of this start alone (TXN-11). */
+static void create_txn(struct node *node)
+{
+    struct txn_options options = {
+        .node = node->identity.number,
+        .incarnation = node->identity.incarnation,
+        .group_count = node->identity.groups,
+        .groups = node->groups,
+        .request_timeout_ms = node->options.request_timeout_ms,
+    };
+    node->txn = txn_create(node->env, node->router, &node->stats, &options);
+}
+
 static enum status start_server(struct node *node, struct error *error)
 {
     struct server_options options = {
@@ -366,6 +381,7 @@ static enum status open_all(struct node *node, struct error *error)
         return s;
     }
     create_router(node);
+    create_txn(node);
     s = start_server(node, error);
     return s == STATUS_OK ? peers_start(node->peers, error) : s;
 }
@@ -422,6 +438,7 @@ void node_destroy(struct node *node)
     }
     node_destroy_groups(node); /* before those whose requests their lists hold */
     router_destroy(node->router);
+    txn_destroy(node->txn);
     if (node->server.env != NULL) {
         server_deinit(&node->server);
     }

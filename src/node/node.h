@@ -66,7 +66,7 @@ struct node_options {
     /* A client said SHUTDOWN: calls node_stop. At the end of a turn. NULL: it is refused. */
     void (*stop_wanted)(void *owner);
     void *stop_wanted_owner;
-    bool is_expiry_off;           /* keys that are due stay until somebody asks for them */
+    bool is_expiry_off; /* keys that are due stay until somebody asks for them */
 };
 
 /* What this node knows of one of its groups, for tests and tools. */

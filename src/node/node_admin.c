@@ -37,6 +37,8 @@ static void reset_stats(void *owner)
 {
     struct node *node = owner;
     node->stats = (struct stats){0};
+    node->server.errors = (struct error_counts){0};
+    command_stats_reset(&node->server.command_stats);
 }
 
 /* The command runs inside the server, which cannot be stopped from there. */

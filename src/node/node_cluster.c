@@ -9,6 +9,7 @@
 #include "node/version.h"
 
 #define SECOND_US 1000000u
+#define MILLISECOND_US 1000u
 
 static struct cluster_replicas replicas_of(const struct node *node, uint32_t group)
 {
@@ -131,6 +132,44 @@ static void write_place(struct node *node, struct bytes key, int resp, struct bu
     cluster_write_place(reply, resp, &place);
 }
 
+static void count_transaction(void *ctx, const struct txn_shown *shown)
+{
+    (void)shown;
+    size_t *count = ctx;
+    (*count)++;
+}
+
+struct transaction_writer {
+    struct buf *reply;
+    int resp;
+};
+
+static void write_transaction(void *ctx, const struct txn_shown *shown)
+{
+    struct transaction_writer *w = ctx;
+    struct cluster_transaction row = {
+        .node = shown->id.node,
+        .incarnation = shown->id.incarnation,
+        .sequence = shown->id.sequence,
+        .is_coordinator = shown->is_coordinator,
+        .group = shown->group,
+        .state = shown->state,
+        .age_ms = shown->age_us / MILLISECOND_US,
+        .participants = shown->participants,
+        .participant_count = shown->participant_count,
+    };
+    cluster_write_transaction(w->reply, w->resp, &row);
+}
+
+static void write_transactions(struct node *node, int resp, struct buf *reply)
+{
+    struct transaction_writer w = {reply, resp};
+    size_t count = 0;
+    txn_each_open(node->txn, count_transaction, &count);
+    cluster_write_count(reply, count);
+    txn_each_open(node->txn, write_transaction, &w);
+}
+
 void node_write_cluster(void *owner,
                         enum command_cluster what,
                         struct bytes key,
@@ -147,6 +186,9 @@ void node_write_cluster(void *owner,
         return;
     case COMMAND_CLUSTER_GROUPS:
         write_groups(node, resp, reply);
+        return;
+    case COMMAND_CLUSTER_TRANSACTIONS:
+        write_transactions(node, resp, reply);
         return;
     case COMMAND_CLUSTER_LOCATE:
         write_place(node, key, resp, reply);

@@ -18,6 +18,7 @@
 #include "shard/shard.h"
 #include "shard/snapshots.h"
 #include "store/store.h"
+#include "txn/txn.h"
 
 #define NODE_PATH_BYTES 400u
 #define NODE_GROUPS_DEFAULT 16u
@@ -129,6 +130,7 @@ struct node {
     struct router_group *groups;    /* [0 … identity.groups] */
     struct message_entries entries; /* scratch */
     struct router *router;
+    struct txn_manager *txn;
     struct server server;
     struct announcement announcement;
 

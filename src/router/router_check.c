@@ -120,8 +120,7 @@ static bool are_compares_good(const struct router *r, uint32_t group, const stru
     struct bytes rest = work->compares;
     for (uint32_t i = 0; i < work->compare_count; i++) {
         struct txn_compare compare;
-        if (txn_compare_take(&rest, &compare) != STATUS_OK ||
-            !is_key_good(r, group, compare.key)) {
+        if (txn_compare_take(&rest, &compare) != STATUS_OK || !is_key_good(r, group, compare.key)) {
             return false;
         }
     }

@@ -24,9 +24,9 @@ static struct router_request *first_of(const struct router_stream *stream)
 /* A stream is linked only while requests of it wait: else it might end, linked. */
 void router_stream_changed(struct router *r, struct router_stream *stream)
 {
-    bool may_start = !list_is_empty(&stream->queue) &&
-                     (!stream->is_paused || first_of(stream)->is_barrier ||
-                      first_of(stream)->task->is_write);
+    bool may_start =
+        !list_is_empty(&stream->queue) &&
+        (!stream->is_paused || first_of(stream)->is_barrier || first_of(stream)->task->is_write);
     if (!may_start) {
         list_remove(&stream->dirty_link);
     } else if (stream->outstanding == 0 && list_is_empty(&stream->dirty_link)) {
@@ -118,13 +118,15 @@ static void start_parts(struct router *r, struct router_request *request)
 /*
  * In a cluster of one all groups share one log: what is proposed in one turn stands in one batch of
  * it, which is durable as a whole or not at all, and applies before anybody is answered. So writes
- * to different groups may be one run there (docs/decisions/0007).
+ * to different groups may be one run there (docs/decisions/0007). Unless one of them may have to
+ * wait for the keys of a transaction: what is behind it must not overtake it in another group.
  */
 static bool shares_a_log(const struct router_task *a, const struct router_task *b)
 {
     return a->is_write && b->is_write && a->route->where->node_count == 1 &&
            b->route->where->node_count == 1 && a->route->where->shard != NULL &&
-           b->route->where->shard != NULL;
+           b->route->where->shard != NULL && !shard_may_hold(a->route->where->shard) &&
+           !shard_may_hold(b->route->where->shard);
 }
 
 /* True if the request can join the run of which first is the first and that has grown to bytes. */

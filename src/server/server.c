@@ -168,6 +168,7 @@ void server_deinit(struct server *s)
     }
     buf_deinit(&s->monitor_line);
     slowlog_deinit(&s->slowlog);
+    command_stats_deinit(&s->command_stats);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */

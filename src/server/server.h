@@ -11,16 +11,20 @@
 #include "base/stat.h"
 #include "command/clients.h"
 #include "command/command.h"
+#include "command/command_stats.h"
+#include "command/error_counts.h"
 #include "command/latency.h"
 #include "command/slowlog.h"
 #include "env/env.h"
 #include "router/router.h"
+#include "txn/txn.h"
 
 #define SERVER_STOP_LIMIT_MS 5000u
 
 struct server_options {
-    const char *listen;     /* "host:port"; borrowed */
-    uint64_t buffer_memory; /* bytes; 0: LIMIT_BUFFER_MEMORY_BYTES */
+    const char *listen;      /* "host:port"; borrowed */
+    uint64_t buffer_memory;  /* bytes; 0: LIMIT_BUFFER_MEMORY_BYTES */
+    struct txn_manager *txn; /* borrowed */
 };
 
 struct server {
@@ -28,12 +32,14 @@ struct server {
     struct env *env;
     struct router *router;
     struct stats *stats;
+    struct error_counts errors; /* replies that were errors */
     struct server_options options;
     struct env_listener listener;
     struct command_server facts;    /* what commands may ask of us */
     struct command_clients clients; /* facts.clients */
     struct slowlog slowlog;
     struct latency latency;
+    struct command_stats command_stats;
     struct list sessions;      /* struct session */
     struct list dirty;         /* sessions with output or input to look at in this turn */
     struct list monitors;      /* sessions that see all commands */

@@ -154,6 +154,7 @@ void server_clients_init(struct server *s)
     s->pause_timer.cb = pause_due;
     s->idle_timer.cb = idle_due;
     slowlog_init(&s->slowlog);
+    command_stats_init(&s->command_stats);
     s->clients = (struct command_clients){
         .each = each_client,
         .kill = kill_client,
@@ -161,6 +162,7 @@ void server_clients_init(struct server *s)
         .unpause = unpause_clients,
         .slowlog = &s->slowlog,
         .latency = &s->latency,
+        .stats = &s->command_stats,
         .owner = s,
     };
     s->facts.clients = &s->clients;

@@ -32,6 +32,7 @@ void session_accept(struct server *s, struct env_conn *conn, const char *peer)
     buf_init(&session->output,
              SIZE_MAX / 2); /* bounded by LIMIT_OUTPUT_BYTES, see session_finish */
     router_stream_init(&session->stream);
+    session_multi_init(&session->multi);
     list_init(&session->requests);
     list_init(&session->dirty_link);
     list_init(&session->monitor_link);
@@ -54,6 +55,7 @@ void session_destroy(struct session *session)
     list_remove(&session->dirty_link);
     list_remove(&session->monitor_link);
     client_deinit(&session->client);
+    session_multi_deinit(&session->multi);
     resp_parser_deinit(&session->parser);
     buf_deinit(&session->input);
     buf_deinit(&session->output);
@@ -78,7 +80,8 @@ void session_count_memory(struct session *session)
 {
     uint64_t now = session->input.capacity + session->output.capacity + session->reply_bytes +
                    session->sending_bytes + session->note_bytes +
-                   session->request_count * REQUEST_BYTES + resp_parser_memory(&session->parser);
+                   session->request_count * REQUEST_BYTES + resp_parser_memory(&session->parser) +
+                   session_multi_memory(&session->multi);
     session->server->memory += now - session->memory;
     session->memory = now;
 }
@@ -103,6 +106,8 @@ void session_measure(struct session *session, uint64_t now_us)
     c->input_bytes = session->input.size;
     c->input_free_bytes = session->input.capacity - session->input.size;
     c->argument_bytes = resp_parser_memory(&session->parser);
+    c->multi_count = session->multi.queue.count;
+    c->multi_bytes = c->multi_count > 0 ? multi_queue_memory(&session->multi.queue) : 0;
     c->output_bytes = session->output.size;
     c->output_room_bytes = session->output.capacity;
     c->waiting_bytes = session->reply_bytes + session->sending_bytes;
@@ -116,6 +121,7 @@ void session_close(struct session *session)
         buf_clear(&session->input, 0);
         buf_clear(&session->output, 0);
         session_monitor_stop(session);
+        session_multi_forget(session);
         session_wake(session);
         session_count_memory(session);
         session_mind_stream(session);

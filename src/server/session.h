@@ -4,6 +4,7 @@
 
 #include "protocol/resp_parser.h"
 #include "server/server.h"
+#include "server/session_multi.h"
 
 /* A command whose reply is not in the output yet. Replies leave in the order of these. */
 struct session_request {
@@ -12,7 +13,9 @@ struct session_request {
     struct session *session;
     const struct command *command; /* NULL: refused before it ran */
     struct buf reply;
-    struct buf note; /* for SLOWLOG: its arguments as they are shown; empty: not wanted */
+    struct buf note;           /* for SLOWLOG: its arguments as they are shown; empty: not wanted */
+    struct session_exec *exec; /* a transaction under way for it; or NULL */
+    struct session_watch *watch; /* the same */
     uint64_t started_us;
     bool is_done;
     bool is_silent;      /* CLIENT REPLY: its reply is dropped */
@@ -30,6 +33,7 @@ struct session {
     struct buf input;
     struct buf output;
     struct router_stream stream;
+    struct session_multi multi;
     struct list requests; /* struct session_request, in order of arrival */
     uint64_t request_count;
     uint64_t reply_bytes;            /* in requests that are done, but behind one that is not */
@@ -45,6 +49,7 @@ struct session {
     bool is_cut;     /* replies outgrew their limit: the rest of them is dropped */
     bool has_ended;  /* the peer sends no more */
     bool is_closing; /* env_conn_close was called */
+    bool awaits_txn; /* what comes next depends on a transaction, or WATCH, that is under way */
     bool is_held;    /* the input begins with a command that CLIENT PAUSE holds back */
 };
 

@@ -62,35 +62,60 @@ static void mind_client(struct session_request *r, bool was_monitor)
     session->client.will_skip = false;
 }
 
-static void run_local(struct session_request *r,
-                      const struct command *command,
-                      const struct bytes *args,
-                      size_t arg_count)
+void session_run_handler(struct session *session,
+                         const struct command *command,
+                         const struct bytes *args,
+                         size_t arg_count,
+                         struct buf *reply)
 {
-    struct session *session = r->session;
     struct server *s = session->server;
-    r->started_us = env_now_us(s->env);
-    session_measure(session, r->started_us);
-    bool was_monitor = session->client.is_monitor;
+    session_measure(session, env_now_us(s->env));
     struct command_call call = {
         .command = command,
         .args = args,
         .arg_count = arg_count,
         .resp = session->client.resp,
-        .reply = &r->reply,
+        .reply = reply,
         .client = &session->client,
         .server = &s->facts,
     };
     enum command_result result = command->handler(&call);
     ensure(result == COMMAND_DONE || result == COMMAND_ERROR);
-    mind_client(r, was_monitor);
+}
+
+void session_finish_local(struct session_request *r)
+{
+    struct session *session = r->session;
     uint64_t sleep_us = session->client.sleep_us;
     session->client.sleep_us = 0;
     if (sleep_us > 0) {
         fall_asleep(r, sleep_us);
+        session_mark_dirty(session); /* its client may have gone meanwhile */
     } else {
-        session_finish(r, env_now_us(s->env));
+        session_finish(r, env_now_us(session->server->env));
     }
+}
+
+/* False: it has to wait, and must be brought again. */
+static bool run_local(struct session_request *r,
+                      const struct command *command,
+                      const struct bytes *args,
+                      size_t arg_count)
+{
+    struct session *session = r->session;
+    r->started_us = env_now_us(session->server->env);
+    bool was_monitor = session->client.is_monitor;
+    session_run_handler(session, command, args, arg_count, &r->reply);
+    enum session_multi_next next = session_multi_mind(r, args, arg_count);
+    if (next == SESSION_MULTI_WAITS) {
+        session_request_release(r);
+        return false;
+    }
+    mind_client(r, was_monitor);
+    if (next == SESSION_MULTI_ANSWERED) {
+        session_finish_local(r);
+    }
+    return true;
 }
 
 static void submit(struct session_request *r,
@@ -100,6 +125,11 @@ static void submit(struct session_request *r,
 {
     struct session *session = r->session;
     mind_client(r, session->client.is_monitor);
+    if (command_key_count(command, arg_count) > 1 &&
+        txn_needs(session->server->router, command, args, arg_count)) {
+        session_multi_submit(r, command, args, arg_count);
+        return;
+    }
     r->route = (struct router_request){
         .command = command,
         .args = args,
@@ -148,6 +178,29 @@ static void take_note(struct session_request *r, const struct bytes *args, size_
     }
 }
 
+/* A command that cannot run: its reply says why. */
+static bool reject(struct session_request *r, struct bytes name)
+{
+    struct session *session = r->session;
+    session_multi_rejected(session, name, &r->reply);
+    mind_client(r, session->client.is_monitor);
+    session_finish(r, session->taken_us);
+    return true;
+}
+
+/* MULTI: it runs later, if at all. */
+static bool gather(struct session_request *r,
+                   const struct command *command,
+                   const struct bytes *args,
+                   size_t arg_count)
+{
+    struct session *session = r->session;
+    session_multi_add(session, command, args, arg_count, &r->reply);
+    mind_client(r, session->client.is_monitor);
+    session_finish(r, session->taken_us);
+    return true;
+}
+
 /* False: it has to wait, and must be brought again. */
 static bool run_command(struct session *session, const struct bytes *args, size_t arg_count)
 {
@@ -158,9 +211,7 @@ static bool run_command(struct session *session, const struct bytes *args, size_
     struct session_request *r = session_request_create(session);
     const struct command *command = command_resolve(args, arg_count, &r->reply);
     if (command == NULL) {
-        mind_client(r, session->client.is_monitor);
-        session_finish(r, session->taken_us);
-        return true;
+        return reject(r, args[0]);
     }
     session->client.last_command = command;
     if (must_hold(session, command)) {
@@ -169,12 +220,15 @@ static bool run_command(struct session *session, const struct bytes *args, size_
         session->is_held = true;
         return false;
     }
+    if (session->client.is_multi && (command->flags & COMMAND_NOT_QUEUED) == 0) {
+        return gather(r, command, args, arg_count);
+    }
     r->command = command;
     take_note(r, args, arg_count);
-    if (command->policy == COMMAND_LOCAL) {
-        run_local(r, command, args, arg_count);
-    } else {
+    if (command->policy != COMMAND_LOCAL) {
         submit(r, command, args, arg_count);
+    } else if (!run_local(r, command, args, arg_count)) {
+        return false;
     }
     /* The last to need the arguments: it may close a connection, also this one. */
     session_monitor_feed(session, command, args, arg_count);
@@ -203,7 +257,7 @@ static bool can_take_more(const struct session *session)
 {
     const struct server *s = session->server;
     return !session->client.must_close && !session->is_closing && !s->is_stopping &&
-           !s->is_starved && !session_is_waiting(session) &&
+           !s->is_starved && !session_is_waiting(session) && !session->awaits_txn &&
            session->request_count < LIMIT_PIPELINE_COMMANDS &&
            session->output.size + session->reply_bytes < LIMIT_OUTPUT_PAUSE_BYTES &&
            server_memory(s) <= s->options.buffer_memory;

@@ -20,6 +20,14 @@ void session_count_memory(struct session *session);
 void session_destroy_if_unused(struct session *session);
 
 /* session_input.c */
+/* The command's reply is appended; it may ask for a sleep (client.sleep_us). */
+void session_run_handler(struct session *session,
+                         const struct command *command,
+                         const struct bytes *args,
+                         size_t arg_count,
+                         struct buf *reply);
+/* The reply is complete; it leaves now, or after the sleep that was asked for. */
+void session_finish_local(struct session_request *r);
 bool session_has_unrun_input(const struct session *session);
 /* It sleeps, or CLIENT PAUSE holds its next command: nothing more is taken up. */
 bool session_is_waiting(const struct session *session);

@@ -29,14 +29,25 @@ struct session_request *session_request_create(struct session *session)
     r->is_done = false;
     r->is_silent = false;
     r->starts_monitor = false;
+    r->exec = NULL;
+    r->watch = NULL;
     r->started_us = session->taken_us;
     list_append(&session->requests, &r->link);
     session->request_count++;
     return r;
 }
 
+static void drop_transaction(struct session_request *r)
+{
+    session_exec_destroy(r->exec);
+    session_watch_destroy(r->watch);
+    r->exec = NULL;
+    r->watch = NULL;
+}
+
 void session_request_destroy(struct session_request *r)
 {
+    drop_transaction(r);
     buf_deinit(&r->reply);
     buf_deinit(&r->note);
     mem_free(r);
@@ -49,6 +60,7 @@ void session_request_release(struct session_request *r)
     session->request_count--;
     session->note_bytes -= r->note.size;
     list_remove(&r->link);
+    drop_transaction(r);
     if (s->free_request_count >= FREE_REQUESTS_MAX) {
         session_request_destroy(r);
         return;
@@ -123,6 +135,7 @@ static void note_time(struct session_request *r, uint64_t now_us)
     if (r->command == NULL) {
         return;
     }
+    command_stats_add(&s->command_stats, r->command, took_us);
     if (r->note.size > 0 && settings->slowlog_slower_than_us >= 0 &&
         took_us >= (uint64_t)settings->slowlog_slower_than_us) {
         struct slowlog_fact fact = {
@@ -147,6 +160,7 @@ void session_finish(struct session_request *r, uint64_t now_us)
     s->stats->commands_processed++;
     if (r->reply.size > 0 && r->reply.data[0] == '-') {
         s->stats->commands_failed++;
+        error_counts_note(&s->errors, buf_bytes(&r->reply));
     }
     note_time(r, now_us);
     if (session->is_closing || session->is_cut || r->is_silent) {

@@ -142,6 +142,7 @@ static enum status expire_database(struct shard *s, uint8_t database, struct buf
     }
     struct due *due = mem_alloc_zero(sizeof *due);
     buf_init(&due->keys, SHARD_EXPIRY_BYTES + 2u * LIMIT_KEY_BYTES);
+    (void)buf_reserve(&due->keys, 1); /* the empty key has an address, too */
     buf_clear(from, SIZE_MAX);
     row_key_append_expiry_from(from, &space, s->databases[database].soonest_ms);
     enum status status = find_due(s, &space, now_ms, from, due);

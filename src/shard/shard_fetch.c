@@ -184,6 +184,10 @@ void shard_fetch_read(struct shard *s, struct shard_request *r, const struct vie
     if (view != NULL && view->is_range) {
         f->fetch.is_seek = true;
         store_fetch_add(&f->fetch, buf_bytes(&view->row_key));
+        if (r->has_missed) {
+            /* Large rows may drive each other out: then it would never get further. */
+            store_fetch_add(&f->fetch, buf_bytes(&view->range_key));
+        }
     } else {
         bool has_run = view != NULL;
         status = add_keys(s, r, has_run && r->has_missed, &f->fetch);

@@ -248,6 +248,8 @@ static enum status local_range(struct view *view,
     buf_init(&key, ROW_KEY_BYTES_MAX);
     buf_clear(&v->row_key, SIZE_MAX);
     row_key_append_prefix(&v->row_key, &v->space, slot, hash);
+    buf_clear(&v->range_key, SIZE_MAX);
+    buf_append_bytes(&v->range_key, buf_bytes(&v->row_key));
     enum status s = STATUS_OK;
     for (bool go_on = true; go_on;) {
         struct object object;
@@ -338,6 +340,7 @@ void view_local_init(struct view_local *v, struct store *store, struct database 
     buf_init(&v->due_key, LIMIT_KEY_BYTES);
     buf_init(&v->known_key, ROW_KEY_BYTES_MAX);
     buf_init(&v->row_key, ROW_KEY_BYTES_MAX + 1);
+    buf_init(&v->range_key, ROW_KEY_PREFIX_BYTES);
     buf_init(&v->index_key, ROW_KEY_BYTES_MAX);
 }
 
@@ -374,5 +377,6 @@ void view_local_deinit(struct view_local *v)
     buf_deinit(&v->due_key);
     buf_deinit(&v->known_key);
     buf_deinit(&v->row_key);
+    buf_deinit(&v->range_key);
     buf_deinit(&v->index_key);
 }

@@ -60,6 +60,7 @@ struct view_local {
     bool is_known;
 
     struct buf row_key;   /* of the key looked at last */
+    struct buf range_key; /* where the last range began */
     struct buf index_key; /* scratch */
 };
 

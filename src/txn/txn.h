@@ -12,6 +12,8 @@
 #define TXN_PARTICIPANTS_MAX 64u
 #define TXN_KEYS_MAX 1024u
 #define TXN_COMMANDS_MAX LIMIT_PIPELINE_COMMANDS
+/* Commands with their arguments, and watched keys: with what is around them one command fits. */
+#define TXN_BYTES_MAX (LIMIT_COMMAND_BYTES - MIB)
 /* A vote no(conflict) so often: then ordered. */
 #define TXN_CONFLICTS_MAX 3u
 /* A group led here is prepared for so long: its outcome is asked for. */

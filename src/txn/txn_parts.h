@@ -74,6 +74,8 @@ struct plan_group {
     struct buf compares;       /* of the watched keys; GATEWAY: then of those that were read */
     struct buf watched;        /* the watched keys, as `keys` */
     struct buf watch_versions; /* u64 each */
+    uint32_t watch_count;
+    size_t watch_bytes; /* of compares: so much are the watched keys */
 };
 
 struct plan_command {
@@ -84,8 +86,8 @@ struct plan_command {
 
 struct txn_plan {
     enum txn_way way;
-    bool is_reading;   /* no command writes */
-    bool fits_a_vote;  /* not too many groups and keys for it */
+    bool is_reading;  /* no command writes */
+    bool fits_a_vote; /* not too many groups and keys for it */
     uint32_t group_count;
     struct plan_group *groups; /* ascending */
     size_t command_count;
@@ -122,7 +124,11 @@ struct txn_part {
     uint64_t mark; /* that went with what is under way */
 };
 
-enum txn_decision { TXN_OPEN, TXN_COMMITS, TXN_ABORTS };
+enum txn_decision {
+    TXN_OPEN,
+    TXN_COMMITS,
+    TXN_ABORTS
+};
 
 /*
  * One id: from its PREPAREs until every participant has confirmed the outcome (TXN-9). Also the
@@ -136,7 +142,9 @@ struct txn_try {
     enum txn_decision decision;
     bool is_ordered;
     bool is_recovery;
-    bool is_finished; /* recovery: a participant has forgotten it */
+    bool is_finished; /* recovery: a participant has forgotten it, */
+    bool is_proving;  /* and the home group was asked after that, */
+    bool is_over;     /* and is not prepared any more */
     uint32_t home;    /* recovery: the group led here that is prepared */
     uint64_t since_us;
     uint64_t time_ms;
@@ -147,6 +155,14 @@ struct txn_try {
 };
 
 /* ---- transactions ---------------------------------------------------------------------------- */
+
+/* What is read of one group. */
+struct txn_look {
+    struct txn_exchange exchange;
+    struct txn *t;
+    struct buf seen;     /* READ: the reply of the first look */
+    struct buf expected; /* versions that the second look has to find, u64 each */
+};
 
 enum txn_phase {
     TXN_PHASE_QUEUED,   /* something before it in its stream is not answered */
@@ -171,8 +187,8 @@ struct txn {
     uint8_t resp;
     struct router_request barrier;
     struct txn_due pause;
-    struct txn_try *try;        /* the one that is open; NULL: none */
-    struct txn_exchange *looks; /* [plan.group_count]; or NULL */
+    struct txn_try *try;    /* the one that is open; NULL: none */
+    struct txn_look *looks; /* [plan.group_count]; or NULL */
     uint32_t looks_busy;
     unsigned tries;     /* that ended in vain */
     unsigned conflicts; /* of them */
@@ -242,6 +258,10 @@ void txn_exchange_start(struct txn_exchange *e,
                         uint8_t resp,
                         struct bytes argument,
                         struct router_stream *stream);
+/* The answer that it has, if it has one; borrowed until its next start. */
+bool txn_exchange_answer(const struct txn_exchange *e, struct txn_answer *out_answer);
+/* The same of a reply. */
+bool txn_answer_of(struct bytes reply, struct txn_answer *out_answer);
 /* The scratch buffer, empty. */
 struct buf *txn_scratch(struct txn_manager *m);
 /* Answers the client; replies is complete. txn may be gone after it. */
@@ -286,14 +306,17 @@ uint64_t txn_mark(const struct txn_manager *m);
 const char *txn_try_state(const struct txn_try *try);
 
 /* txn_read.c */
+/* First look: EXECREAD; of WATCH: VERSIONS. */
 void txn_look(struct txn *t);
-/* Second look; `prove` says what was seen at the first. */
+/* The same of GATEWAY: ROWS. */
+void txn_look_rows(struct txn *t);
+/* Second look, by `expected` of each. */
 void txn_prove(struct txn *t);
-void txn_look_one(struct txn *t);
-void txn_looks_create(struct txn *t);
+/* All keys in one group: EXEC, EXECREAD or VERSIONS, in the stream of the client. */
+void txn_look_one(struct txn *t, struct router_stream *stream);
+void txn_look_deinit(struct txn_look *look);
 
 /* txn_gateway.c */
-void txn_gateway_rows(struct txn *t);
 /* The rows are there: runs the commands; then votes, or a second look. */
 void txn_gateway_run(struct txn *t);
 /* The second look agreed. */

@@ -217,5 +217,7 @@ def written_together(args):
         return args[1::2]
     if name == b"BITOP":
         return args[2:]
+    if name in (b"DEL", b"UNLINK"):
+        return args[1:]
     first, end = TOGETHER.get(name, (0, 0))
     return args[first:end]

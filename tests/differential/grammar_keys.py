@@ -11,7 +11,8 @@ GONE_AFTER_MS = 15  # by the clock of a reader, on any node
 
 @production(5)
 def del_(g):
-    return [g.pick([b"DEL", b"DEL", b"UNLINK"]), *g.keys()]
+    keys = [g.key()] if g.chance(0.4) else [g.tagged() for _ in range(g.random.randint(1, 4))]
+    return [g.pick([b"DEL", b"DEL", b"UNLINK"]), *keys]
 
 
 @production(3)
@@ -177,6 +178,13 @@ def object_(g):
 
 
 @production(1)
+def counted_object(g):
+    """INCRBYFLOAT leaves no shared object."""
+    key = g.key()
+    return Step([[b"DEL", key], [b"INCRBYFLOAT", key, b"7"], [b"OBJECT", b"REFCOUNT", key]])
+
+
+@production(1)
 def memory_usage(g):
     """Redis tells it also of keys whose time is up: looked for first, these are gone."""
     key = g.key()
@@ -213,6 +221,11 @@ def restore(g):
             options.append(g.pick([b"0", b"10", b"255", b"256", b"-1", b"abc"]))
     ttl = b"0" if g.chance(0.4) else g.time("ms", is_absolute)
     return [b"RESTORE", g.key(), ttl, payload, *options]
+
+
+@production(1, RISKY)
+def del_anywhere(g):
+    return [g.pick([b"DEL", b"UNLINK"]), *g.keys()]
 
 
 @production(1, RISKY)

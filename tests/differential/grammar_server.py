@@ -1,6 +1,6 @@
 """Connection and server commands whose replies are the same every time, and what clients get wrong."""
 
-from generator import ALONE, PRODUCTIONS, production
+from generator import ALONE, PRODUCTIONS, RISKY, production
 from sequence import Step
 
 NAMES = [b"name", b"", b"two words", b"tab\t", b"n\xc3\xa9", b"n" * 50]
@@ -90,7 +90,7 @@ def command_(g):
     name = g.pick(sorted(PRODUCTIONS)).rstrip("_").replace("_", "-").encode()
     rest = g.pick(
         [
-            [b"INFO", name], [b"INFO", b"get", b"nosuch", b"set"], [b"INFO", b"NOSUCH"],
+            [b"INFO", name], [b"INFO", b"get", b"nosuch", b"set"], [b"INFO", b"NOSUCH"], [b"INFO", b"config", b"client"], [b"INFO", b"client|id"],
             [b"GETKEYS", b"MSET", b"a", b"1", b"b", b"2"], [b"GETKEYS", b"GET"], [b"GETKEYS", b"PING"],
             [b"GETKEYS", b"NOSUCH", b"x"], [b"GETKEYS"], [b"GETKEYS", b"BITOP", b"AND", b"a", b"b", b"c"],
             [b"GETKEYS", b"OBJECT", b"ENCODING", b"k"], [b"GETKEYS", b"DEL", b"a", b"b"],
@@ -142,19 +142,24 @@ def config(g):
 def server(g):
     return g.pick(
         [
-            [b"TIME"], [b"TIME", b"x"], [b"LASTSAVE"], [b"WAIT", b"0", b"0"], [b"WAIT", b"0", b"x"],
-            [b"WAIT", b"x", b"0"], [b"WAIT", b"0", b"-1"], [b"WAIT", b"0"], [b"INFO"], [b"INFO", b"nosuch"],
+            [b"TIME"], [b"TIME", b"x"], [b"LASTSAVE"], [b"WAIT", b"0", b"x"],
+            [b"WAIT", b"x", b"0"], [b"WAIT", b"0", b"-1"], [b"WAIT", b"0"], [b"INFO", b"nosuch"],
             [b"INFO", b"keyspace"], [b"INFO", b"server", b"clients"], [b"SLOWLOG", b"LEN"],
             [b"SLOWLOG", b"GET", b"x"], [b"SLOWLOG", b"GET", b"-2"], [b"SLOWLOG", b"GET", b"0"],
             [b"LATENCY", b"LATEST"], [b"LATENCY", b"HISTORY", b"nosuch"], [b"LATENCY", b"RESET", b"nosuch"],
-            [b"LATENCY", b"HISTOGRAM", b"nosuch"], [b"DEBUG", b"SLEEP", b"0"], [b"DEBUG", b"SLEEP"],
-            [b"DEBUG", b"NOSUCH"], [b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1"], [b"DEBUG"], [b"DEBUG", b"JMAP"],
+            [b"DEBUG", b"SLEEP", b"0"], [b"DEBUG", b"SLEEP"],
+            [b"DEBUG", b"NOSUCH"], [b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1"], [b"DEBUG"],
             [b"MEMORY", b"DOCTOR", b"x"], [b"LOLWUT", b"VERSION", b"x"], [b"SHUTDOWN", b"NOSUCH"],
             [b"SHUTDOWN", b"SAVE", b"NOSAVE"], [b"SHUTDOWN", b"ABORT"], [b"ROLE", b"x"], [b"SWAPDB", b"0"],
-            [b"SWAPDB", b"x", b"1"], [b"CONFIG", b"RESETSTAT"], [b"SLOWLOG", b"RESET", b"x"],
-            [b"ACL", b"WHOAMI"], [b"SLOWLOG", b"GET", b"1", b"2"],
+            [b"CONFIG", b"RESETSTAT"], [b"SLOWLOG", b"RESET", b"x"],
+            [b"SLOWLOG", b"GET", b"1", b"2"],
         ]  # fmt: skip
     )
+
+
+@production(1)
+def info(g):
+    return [b"INFO", *g.pick([[], [b"all"], [b"everything"], [b"default"]])]
 
 
 @production(2)
@@ -185,6 +190,27 @@ def broken(g):
         ]  # fmt: skip
     )
     return Step([], raw=raw, replies=2, how="closes")
+
+
+@production(1)
+def meant_to_differ(g):
+    """What belongs to Raft here, or does not exist: each must come often enough to be seen."""
+    return g.pick(
+        [
+            Step([[b"CLIENT", b"TRACKING", b"ON"], [b"CLIENT", b"TRACKING", b"OFF"]]),
+            [b"REPLICAOF", b"NO", b"ONE"],
+            [b"LATENCY", b"HISTOGRAM", b"nosuch"],
+            [b"DEBUG", b"JMAP"],
+            [b"WAIT", b"0", b"0"],
+            [b"SWAPDB", b"x", b"1"],
+        ]
+    )
+
+
+@production(1, RISKY)
+def long_key(g):
+    key = b"k" * g.pick([65536, 65537, 70000])
+    return Step([g.pick([[b"SET", key, b"v"], [b"GET", key], [b"EXISTS", key]])], is_risky=True)
 
 
 @production(1, ALONE)

@@ -52,8 +52,12 @@ def test_info_of_some_sections():
     with server.client() as client:
         check_eq(fields(client, "keyspace", "Server", "server")["#"], ["Server", "Keyspace"], "titles")
         check_eq(fields(client, "nosuch"), {"#": []}, "an unknown section")
+        usual = ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules"]
+        usual += ["Errorstats", "Cluster", "Keyspace"]
+        check_eq(fields(client)["#"], usual, "titles, as Redis has them")
+        check_eq(fields(client, "default")["#"], usual, "titles of default")
         every = fields(client, "everything")["#"]
-        check_eq(every, fields(client)["#"], "titles of everything")
+        check_eq(sorted(every), sorted([*usual, "Stages"]), "titles of everything")
         check_eq(len(set(every)), len(every), "titles that stand once")
     server.stop()
 
@@ -70,6 +74,20 @@ def test_info_counts_keys():
         info = fields(client, "keyspace")
         check_eq(info["db0"], "keys=21,expires=1,avg_ttl=0", "db0")
         check_eq(info["db3"], "keys=1,expires=0,avg_ttl=0", "db3")
+    server.stop()
+
+
+def test_info_counts_errors():
+    server = Server().start()
+    with server.client() as client:
+        client.call("SET", "k", "text")
+        for words in [("INCR", "k"), ("NOSUCH",), ("AUTH", "nobody", "x")]:
+            check(isinstance(client.call(*words), ReplyError), f"{words} is an error")
+        info = fields(client, "errorstats")
+        check_eq(info.get("errorstat_ERR"), "count=2", "ERR")
+        check_eq(info.get("errorstat_WRONGPASS"), "count=1", "WRONGPASS")
+        check_eq(client.call("CONFIG", "RESETSTAT"), "OK", "CONFIG RESETSTAT")
+        check_eq(fields(client, "errorstats"), {"#": ["Errorstats"]}, "none are left")
     server.stop()
 
 
@@ -134,6 +152,7 @@ if __name__ == "__main__":
             test_info_has_the_fields_that_clients_read,
             test_info_of_some_sections,
             test_info_counts_keys,
+            test_info_counts_errors,
             test_config_resetstat,
             test_time_is_the_wall_clock,
             test_wait_and_role_on_three_nodes,

@@ -7,7 +7,7 @@ import re
 import socket
 import time
 
-from lib import ReplyError, Server, check, check_eq, run, wait_until
+from lib import ReplyError, Server, check, check_eq, is_redis, run, wait_until
 
 LINE = re.compile(
     rb"id=\d+ addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ fd=-?\d+ name=(?P<name>\S*) age=\d+ "
@@ -126,6 +126,44 @@ def test_client_pause():
         check(time.monotonic() - start > HELD_SECONDS * 0.9, "not before its time")
 
 
+def test_limits_of_clients():
+    server = Server().start()
+    with server.client() as a, server.client() as b:
+        check_eq(a.call("CONFIG", "SET", "maxclients", 2), "OK", "CONFIG SET maxclients")
+        with server.client() as c:
+            check_eq(c.read(), ReplyError("ERR max number of clients reached"), "the third one")
+        check_eq(a.call("CONFIG", "SET", "timeout", 1), "OK", "CONFIG SET timeout")
+        wait_until(lambda: a.call("PING") and len(lines(a)) == 1, 10, "the idle one is closed")
+        check(not b.socket.recv(1), "and has noticed")
+
+
+def test_slow_commands():
+    server = Server(redis_options=["--enable-debug-command", "yes"]).start()
+    with server.client() as a, server.client() as b:
+        check_eq(a.call("CONFIG", "SET", "latency-monitor-threshold", 10), "OK", "threshold")
+        check_eq(a.call("CLIENT", "SETNAME", "bob"), "OK", "SETNAME")
+        check_eq(a.call("SLOWLOG", "RESET"), "OK", "RESET")
+        start = time.monotonic()
+        a.send(a.encode("DEBUG", "SLEEP", "0.5") + a.encode("ECHO", "behind"))
+        if not is_redis(server.binary):
+            check_eq(b.call("PING"), "PONG", "others go on")
+            check(time.monotonic() - start < 0.4, "at once")
+        check_eq([a.read(), a.read()], ["OK", b"behind"], "the sleeper's replies")
+        check(time.monotonic() - start >= 0.5, "not before its time")
+        entry = a.call("SLOWLOG", "GET")[0]
+        check_eq(entry[3:], [[b"DEBUG", b"SLEEP", b"0.5"], b"%s:%d" % local(a), b"bob"], "entry")
+        check(500_000 <= entry[2] < 5_000_000, f"microseconds: {entry}")
+        event, _, newest_ms, worst_ms = a.call("LATENCY", "LATEST")[0]
+        check_eq(event, b"command", "event")
+        check(500 <= newest_ms <= worst_ms < 5000, f"milliseconds: {newest_ms}, {worst_ms}")
+        check_eq(a.call("LATENCY", "HISTOGRAM", "echo")[1][:2], [b"calls", 1], "histogram")
+
+
+def local(client):
+    host, port = client.socket.getsockname()
+    return host.encode(), port
+
+
 if __name__ == "__main__":
     run(
         [
@@ -134,6 +172,8 @@ if __name__ == "__main__":
             test_client_reply,
             test_monitor,
             test_client_pause,
+            test_limits_of_clients,
+            test_slow_commands,
         ],
         120,
     )

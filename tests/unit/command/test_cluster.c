@@ -8,7 +8,7 @@
 #define REPLY_BYTES_MAX 4096u
 
 #define HELP                                                                                       \
-    "*11\r\n"                                                                                      \
+    "*13\r\n"                                                                                      \
     "+DOUGONG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"                        \
     "+STATUS\r\n"                                                                                  \
     "+    Return who this node is, and whether the cluster is healthy.\r\n"                        \
@@ -18,6 +18,8 @@
     "+    Return the groups, their slots, leaders and replicas.\r\n"                               \
     "+LOCATE <key>\r\n"                                                                            \
     "+    Return the group and the nodes that hold <key>.\r\n"                                     \
+    "+TRANSACTIONS\r\n"                                                                            \
+    "+    Return the transactions over groups that are open, as far as this node knows.\r\n"       \
     "+HELP\r\n"                                                                                    \
     "+    Prints this help.\r\n"
 
@@ -94,6 +96,7 @@ TEST(each_subcommand_asks_its_question)
         {"STATUS", NULL, COMMAND_CLUSTER_STATUS, ""},
         {"nodes", NULL, COMMAND_CLUSTER_NODES, ""},
         {"Groups", NULL, COMMAND_CLUSTER_GROUPS, ""},
+        {"Transactions", NULL, COMMAND_CLUSTER_TRANSACTIONS, ""},
         {"LOCATE", "a key", COMMAND_CLUSTER_LOCATE, "a key"},
         {"LOCATE", "", COMMAND_CLUSTER_LOCATE, ""},
     };
@@ -236,6 +239,40 @@ TEST(groups_golden)
         "%10\r\n$5\r\ngroup\r\n:0\r\n$5\r\nslots\r\n$0\r\n\r\n$6\r\nleader\r\n_\r\n"
         "$4\r\nterm\r\n_\r\n$8\r\nreplicas\r\n*0\r\n$7\r\napplied\r\n_\r\n"
         "$6\r\ncommit\r\n_\r\n$6\r\nvoters\r\n_\r\n$8\r\nlearners\r\n_\r\n$4\r\nhere\r\n#f\r\n");
+}
+
+TEST(transactions_golden)
+{
+    static const uint16_t groups[] = {1, 16};
+    struct cluster_transaction t = {
+        .node = 2,
+        .incarnation = 3,
+        .sequence = 4,
+        .is_coordinator = true,
+        .group = 9,
+        .state = "preparing",
+        .age_ms = 1500,
+        .participants = groups,
+        .participant_count = 2,
+    };
+    struct buf out;
+    buf_init(&out, REPLY_BYTES_MAX);
+    cluster_write_transaction(&out, 3, &t);
+    check_reply(&out,
+                "%6\r\n$2\r\nid\r\n$5\r\n2-3-4\r\n$4\r\nrole\r\n$11\r\ncoordinator\r\n"
+                "$5\r\ngroup\r\n_\r\n$5\r\nstate\r\n$9\r\npreparing\r\n$6\r\nage_ms\r\n:1500\r\n"
+                "$12\r\nparticipants\r\n*2\r\n:1\r\n:16\r\n");
+    t.is_coordinator = false;
+    t.node = UINT32_MAX;
+    t.incarnation = UINT32_MAX;
+    t.sequence = UINT64_MAX;
+    buf_init(&out, REPLY_BYTES_MAX);
+    cluster_write_transaction(&out, 2, &t);
+    check_reply(&out,
+                "*12\r\n$2\r\nid\r\n$42\r\n4294967295-4294967295-18446744073709551615\r\n"
+                "$4\r\nrole\r\n$11\r\nparticipant\r\n$5\r\ngroup\r\n:9\r\n"
+                "$5\r\nstate\r\n$9\r\npreparing\r\n$6\r\nage_ms\r\n:1500\r\n"
+                "$12\r\nparticipants\r\n*2\r\n:1\r\n:16\r\n");
 }
 
 TEST(place_golden)

@@ -19,6 +19,9 @@ TEST(usage)
     CHECK_TEXT(run(&f, "MEMORY USAGE k"), ":133\r\n");
     put(&f, "0123456789");
     CHECK_TEXT(run(&f, "MEMORY USAGE k"), ":143\r\n");
+    CHECK_TEXT(run(&f, "EXPIRE k 100"), ":1\r\n"); /* in the index of expiries as well */
+    CHECK_TEXT(run(&f, "MEMORY USAGE k"), ":252\r\n");
+    CHECK_TEXT(run(&f, "PERSIST k"), ":1\r\n");
     CHECK_TEXT(run(&f, "memory usage k samples 0 SAMPLES 9"), ":143\r\n");
     CHECK_TEXT(run(&f, "MEMORY USAGE no"), NIL);
     f.resp = 3;

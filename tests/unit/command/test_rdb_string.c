@@ -1,5 +1,5 @@
 /* Payloads of DUMP. All golden bytes were written by Redis 7.0.15. */
-#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/crc.h"
@@ -16,10 +16,9 @@
 static void append_hex(struct buf *out, const char *hex)
 {
     for (; hex[0] != '\0' && hex[1] != '\0'; hex += 2) {
-        unsigned byte = 0;
-        ensure(sscanf(hex, "%2x", &byte) == 1);
-        uint8_t b = (uint8_t)byte;
-        buf_append(out, &b, 1);
+        const char digits[] = {hex[0], hex[1], '\0'};
+        uint8_t byte = (uint8_t)strtoul(digits, NULL, 16);
+        buf_append(out, &byte, 1);
     }
 }
 

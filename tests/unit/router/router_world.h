@@ -42,6 +42,8 @@ struct shard {
     unsigned refuse_from; /* the n-th request from now on is refused, and those behind; 0: none */
     struct shard_request *held[HELD_MAX];
     size_t held_count;
+    bool may_hold; /* shard_may_hold */
+    uint64_t chain; /* of the last request */
 };
 
 struct replica {
@@ -180,6 +182,11 @@ static inline void answer_here(struct world *w,
     } else {
         r->done(r, verdict);
     }
+}
+
+bool shard_may_hold(const struct shard *s)
+{
+    return s->may_hold;
 }
 
 uint64_t replica_leader(const struct replica *r)

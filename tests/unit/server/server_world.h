@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "command/admin.h"
+#include "fake_txn.h"
 #include "router/router_world.h"
 #include "server/session.h"
 
@@ -18,6 +19,7 @@ struct scene {
     struct world below;
     struct fake_net net;
     struct fake_env outside; /* of all clients */
+    struct txn_manager txn;
     struct server server;
     struct settings settings;
     struct command_admin admin;
@@ -114,7 +116,8 @@ static inline void scene_start(struct scene *s)
     s->below.env.base.turn = scene_turn;
     s->below.env.base.turn_owner = s;
     s->admin.settings = &s->settings;
-    struct server_options options = {.listen = SCENE_ADDRESS};
+    fake_txn_start(&s->txn);
+    struct server_options options = {.listen = SCENE_ADDRESS, .txn = &s->txn};
     struct command_server facts = {.admin = &s->admin};
     server_init(&s->server, &s->below.env.base, s->below.router, &s->below.stats, &options, &facts);
     struct error error;
@@ -133,6 +136,7 @@ static inline void scene_stop(struct scene *s)
     env_timer_stop(&s->below.env.base, &s->server.stop_timer);
     server_close_all(&s->server);
     server_deinit(&s->server);
+    fake_txn_stop(&s->txn);
     fake_net_drop(&s->net, &s->below.env);
     fake_net_deinit(&s->net);
     fake_env_deinit(&s->outside);

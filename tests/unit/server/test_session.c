@@ -188,3 +188,37 @@ TEST(latency_of_slow_seconds)
     caller_leave(&a);
     scene_stop(&s);
 }
+
+#define CALLS(n, bounds) "*4\r\n$5\r\ncalls\r\n:" n "\r\n$14\r\nhistogram_usec\r\n" bounds
+
+TEST(histograms_of_commands)
+{
+    struct scene s;
+    scene_start(&s);
+    struct caller a;
+    caller_start(&a, &s);
+    for (unsigned i = 0; i < 3; i++) {
+        say(&a, "GET b\r\n");
+        pass(&s, i < 2 ? 1 : 4);
+        answer_here(&s.below, 1, SHARD_DONE, "+OK\r\n");
+        settle(&s);
+    }
+    /* Refused ones do not count. */
+    say(&a, "CLIENT ID\r\nNOSUCH\r\nGET\r\nBGSAVE\r\nREADONLY\r\n");
+    (void)heard(&a);
+    CHECK_SAYS(&a,
+               "LATENCY HISTOGRAM get set nosuch client|nosuch\r\n",
+               "*2\r\n$3\r\nget\r\n" CALLS("3", "*4\r\n:1024\r\n:2\r\n:4096\r\n:3\r\n"));
+    CHECK_SAYS(&a,
+               "LATENCY HISTOGRAM client\r\nLATENCY HISTOGRAM CLIENT|ID\r\n",
+               "*2\r\n$9\r\nclient|id\r\n" CALLS(
+                   "1",
+                   "*2\r\n:1\r\n:1\r\n") "*2\r\n$9\r\n"
+                                         "client|id\r\n" CALLS("1", "*2\r\n:1\r\n:1\r\n"));
+    say(&a, "LATENCY HISTOGRAM\r\n");
+    CHECK(strncmp(heard(&a), "*6\r\n", 4) == 0); /* and that of LATENCY HISTOGRAM itself */
+    command_stats_reset(&s.server.command_stats);
+    CHECK_SAYS(&a, "LATENCY HISTOGRAM get\r\n", "*0\r\n");
+    caller_leave(&a);
+    scene_stop(&s);
+}

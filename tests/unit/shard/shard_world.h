@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "data/slot.h"
 #include "fake_env.h"
 #include "harness.h"
 #include "shard/shard_parts.h"
@@ -348,6 +349,7 @@ static inline void world_open(struct shard_world *w)
     store_init(&w->store, &w->env.base, &store_options, engine);
     struct shard_options options = {
         .group = GROUP,
+        .slot_end = SLOT_COUNT,
         .leader_changed = on_world_leader_changed,
         .is_out_of_space = on_world_out_of_space,
         .owner = w,

@@ -174,6 +174,29 @@ TEST(large_keys_have_limits)
     world_stop(&w);
 }
 
+TEST(the_empty_key_ends)
+{
+    struct shard_world w;
+    struct ask a;
+    struct bytes args[] = {
+        bytes_of_text("SET"),
+        bytes_of("", 0),
+        bytes_of_text("v"),
+        bytes_of_text("PX"),
+        bytes_of_text("50"),
+    };
+    start(&w);
+    ask_args(&w, &a, args, 5, (struct request_id){0}, 0);
+    turn(&w);
+    check_reply(&a, OK);
+    CHECK_EQ(keys(&w), 1u);
+    check_databases(&w);
+    fake_env_advance(&w.env, TICK);
+    turn(&w);
+    CHECK_EQ(keys(&w), 0u);
+    world_stop(&w);
+}
+
 /* Each database has its turn, however many keys the others have. */
 TEST(databases_take_turns)
 {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "harness.h"
 #include "sim/pipeline.h"
 #include "sim/values.h"
@@ -89,7 +90,8 @@ static void answer(const struct pipeline *p,
         resp_put_value(out, c->value);
         return;
     case PIPELINE_DBSIZE:
-        buf_printf(out, ":%u\r\n", count_there(s) + 7); /* others have keys, too */
+        /* In the first database others have keys, too. */
+        buf_printf(out, ":%u\r\n", count_there(s) + (p->database == 0 ? 7 : 0));
         return;
     case PIPELINE_SCAN:
         buf_append_text(out, "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nx\r\n");
@@ -99,6 +101,13 @@ static void answer(const struct pipeline *p,
         return;
     case PIPELINE_RANDOMKEY:
         buf_append_text(out, count_there(s) > 0 ? "$1\r\nx\r\n" : "$-1\r\n");
+        return;
+    case PIPELINE_FLUSH:
+        *s = (struct server){0};
+        buf_append_text(out, "+OK\r\n");
+        return;
+    case PIPELINE_SELECT:
+        buf_append_text(out, "+OK\r\n");
         return;
     }
 }
@@ -115,7 +124,7 @@ static void start(struct talk *t)
 {
     *t = (struct talk){.value = 1};
     prng_init(&t->prng, 42);
-    pipeline_init(&t->pipeline, 3);
+    pipeline_init(&t->pipeline, 3, false);
     buf_init(&t->out, SIZE_MAX / 2);
 }
 
@@ -215,6 +224,78 @@ TEST(swapped_replies_are_found)
 
 /* A refused write has no effect; one with an unknown outcome makes its key unsure, until fresh
  * ones. */
+/* Who has databases flushes them, and knows how many keys there are. */
+TEST(flushes_and_sizes)
+{
+    static struct talk t;
+    struct buf reply;
+    unsigned flushes = 0;
+    unsigned sizes = 0;
+    start(&t);
+    pipeline_init(&t.pipeline, 3, true);
+    buf_init(&reply, SIZE_MAX / 2);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        ask(&t, BATCH);
+        CHECK_EQ(next(&t).kind == PIPELINE_SELECT, round == 0);
+        while (t.pipeline.pending_count > 0) {
+            struct pipeline_command c = next(&t);
+            serve(&t, &reply);
+            if (c.kind == PIPELINE_DBSIZE) {
+                struct pipeline before = t.pipeline;
+                sizes++;
+                CHECK(tell(&t, &reply));
+                t.pipeline = before;
+                buf_clear(&reply, SIZE_MAX);
+                buf_printf(&reply, ":%u\r\n", count_there(&t.server) + 1);
+                CHECK(!tell(&t, &reply)); /* one more than there are */
+                continue;
+            }
+            flushes += c.kind == PIPELINE_FLUSH ? 1 : 0;
+            CHECK(tell(&t, &reply));
+        }
+    }
+    CHECK(flushes > 20);
+    CHECK(sizes > 20);
+    buf_deinit(&reply);
+    buf_deinit(&t.out);
+}
+
+/* Each database once: what was not answered may still come. */
+TEST(no_database_twice)
+{
+    struct pipeline p;
+    pipeline_init(&p, 3, true);
+    for (unsigned i = 1; i < 3 * LIMIT_DATABASES; i++) {
+        CHECK_EQ(p.database, i < LIMIT_DATABASES ? i : 0u);
+        CHECK(p.is_unselected);
+        pipeline_refresh(&p);
+    }
+}
+
+/* A flush that one group refused may have emptied another one. */
+TEST(refused_flush_leaves_all_unsure)
+{
+    static struct talk t;
+    struct buf reply;
+    start(&t);
+    pipeline_init(&t.pipeline, 3, true);
+    buf_init(&reply, SIZE_MAX / 2);
+    for (ask(&t, BATCH); t.pipeline.pending_count > 0 && next(&t).kind != PIPELINE_FLUSH;) {
+        serve(&t, &reply);
+        CHECK(tell(&t, &reply));
+        if (t.pipeline.pending_count == 0) {
+            ask(&t, BATCH);
+        }
+    }
+    CHECK(!pipeline_is_unsure(&t.pipeline));
+    pipeline_not_told(&t.pipeline, true);
+    for (unsigned i = 0; i < PIPELINE_KEYS; i++) {
+        CHECK(t.pipeline.keys[i].is_unsure);
+    }
+    buf_deinit(&reply);
+    buf_deinit(&t.out);
+}
+
 TEST(refused_and_unknown)
 {
     static struct talk t;
