@@ -298,7 +298,10 @@ static bool check_changed(struct append_history *h, uint32_t deal, struct buf *r
     return fail_deal(h, deal, "was told that a watched key had changed, and none has", report);
 }
 
-static bool collect(struct append_history *h, uint32_t deal, struct spans *spans, struct buf *report)
+static bool collect(struct append_history *h,
+                    uint32_t deal,
+                    struct spans *spans,
+                    struct buf *report)
 {
     const struct append_deal *d = &h->deals[deal];
     spans->count = 0;

@@ -13,9 +13,10 @@
 
 static bool take_digit(uint8_t c, uint32_t *inout_number)
 {
-    uint32_t digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10u : 16u;
-    *inout_number = *inout_number * 16 + digit;
-    return digit < 16;
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c != 0 ? strchr(digits, c) : NULL;
+    *inout_number = *inout_number * 16 + (at != NULL ? (uint32_t)(at - digits) : 0);
+    return at != NULL;
 }
 
 /* "00002a;" again and again. */

@@ -12,21 +12,21 @@
 #define DEALER_NAME_BYTES 24
 
 enum deal_kind {
-    DEAL_SINGLE,      /* APPEND or GET */
+    DEAL_SINGLE, /* APPEND or GET */
     DEAL_MGET,
     DEAL_MULTI,
-    DEAL_READS,       /* MULTI that only reads */
-    DEAL_WATCH,       /* WATCH, GET, then MULTI */
-    DEAL_STRICT,      /* MULTI STRICT, in half of the cases with an error */
-    DEAL_FAULTY,      /* MULTI with an error among its commands */
+    DEAL_READS,  /* MULTI that only reads */
+    DEAL_WATCH,  /* WATCH, GET, then MULTI */
+    DEAL_STRICT, /* MULTI STRICT, in half of the cases with an error */
+    DEAL_FAULTY, /* MULTI with an error among its commands */
     DEAL_DISCARD,
-    DEAL_TOUCH,       /* WATCH, the same key is written, MULTI */
-    DEAL_EXPIRE,      /* WATCH, the key expires, MULTI */
-    DEAL_TRANSFER,    /* WATCH, GET, MULTI SET SET or MSET */
-    DEAL_COUNT,       /* MULTI DECRBY INCRBY */
-    DEAL_SUM,         /* all accounts */
-    DEAL_FIND,        /* all places; then the token is moved */
-    DEAL_TRIO_WRITE,  /* MSET, MSETNX, DEL */
+    DEAL_TOUCH,      /* WATCH, the same key is written, MULTI */
+    DEAL_EXPIRE,     /* WATCH, the key expires, MULTI */
+    DEAL_TRANSFER,   /* WATCH, GET, MULTI SET SET or MSET */
+    DEAL_COUNT,      /* MULTI DECRBY INCRBY */
+    DEAL_SUM,        /* all accounts */
+    DEAL_FIND,       /* all places; then the token is moved */
+    DEAL_TRIO_WRITE, /* MSET, MSETNX, DEL */
     DEAL_TRIO_READ,
     DEAL_KIND_COUNT,
     DEAL_FINAL = DEAL_KIND_COUNT, /* reads everything */
@@ -81,18 +81,18 @@ struct dealer {
     unsigned round;
     uint64_t began_us; /* its first round was sent */
     struct items direct;
-    struct items inside; /* the reply of EXEC */
-    bool has_trouble;    /* an error in this round: no next one */
-    bool must_fail;      /* EXEC must answer an error */
-    bool must_change;    /* EXEC must answer nil */
-    bool may_change;     /* it may */
+    struct items inside;                  /* the reply of EXEC */
+    bool has_trouble;                     /* an error in this round: no next one */
+    bool must_fail;                       /* EXEC must answer an error */
+    bool must_change;                     /* EXEC must answer nil */
+    bool may_change;                      /* it may */
     uint32_t watched[DEALER_WATCHED_MAX]; /* lists */
     int64_t lengths[DEALER_WATCHED_MAX];  /* of them, as read */
     unsigned watched_count;
     unsigned accounts[2];
     int64_t balances[2];
-    unsigned told_count;                  /* of lengths or balances */
-    int64_t place; /* of the token, as found; -1: nowhere */
+    unsigned told_count; /* of lengths or balances */
+    int64_t place;       /* of the token, as found; -1: nowhere */
     uint32_t final_next; /* key of the history to read next */
     uint32_t groups[DEALS_GROUPS_MAX];
     unsigned group_count;

@@ -100,7 +100,8 @@ static int command_run(const struct arguments *a)
                  " unknown=%" PRIu64 " undecided=%" PRIu64 " boots=%" PRIu64
                  " leader_changes=%" PRIu64 " snapshots=%" PRIu64 " released=%" PRIu64
                  " segments_max=%" PRIu64 " no_space=%" PRIu64 " reads_when_full=%" PRIu64
-                 " failover_ms=%" PRIu64,
+                 " failover_ms=%" PRIu64 " deals=%" PRIu64 " changed=%" PRIu64 " failed=%" PRIu64
+                 " orphans=%" PRIu64 " orphans_ms=%" PRIu64,
                  r.is_failed ? "failed" : "ok",
                  a->seed,
                  plan_name(r.kind),
@@ -120,7 +121,12 @@ static int command_run(const struct arguments *a)
                  r.segments_max,
                  r.no_space,
                  r.reads_when_full,
-                 r.failover_us / MS_US);
+                 r.failover_us / MS_US,
+                 r.deals,
+                 r.deals_changed,
+                 r.deals_failed,
+                 r.orphans,
+                 r.orphans_us / MS_US);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         (void)printf(" %s=%" PRIu64, sim_fault_name((enum sim_fault)i), r.fault_count[i]);
     }
@@ -251,6 +257,11 @@ struct summary {
     uint64_t no_space;
     uint64_t reads_when_full;
     uint64_t failover_us_max;
+    uint64_t deals;
+    uint64_t deals_changed;
+    uint64_t deals_failed;
+    uint64_t orphans;
+    uint64_t orphans_us_max;
     uint64_t fault_count[SIM_FAULT_COUNT];
 };
 
@@ -274,6 +285,11 @@ static void summary_add(struct summary *s, const struct run_result *r)
     s->no_space += r->no_space;
     s->reads_when_full += r->reads_when_full;
     s->failover_us_max = r->failover_us > s->failover_us_max ? r->failover_us : s->failover_us_max;
+    s->deals += r->deals;
+    s->deals_changed += r->deals_changed;
+    s->deals_failed += r->deals_failed;
+    s->orphans += r->orphans;
+    s->orphans_us_max = r->orphans_us > s->orphans_us_max ? r->orphans_us : s->orphans_us_max;
     if (r->nodes > 1 && r->kind != PLAN_CALM) {
         bool is_first = s->judged++ == 0;
         s->in_vain += r->has_purpose ? 0 : 1;
@@ -323,6 +339,17 @@ static void summary_print_disks(const struct summary *s)
                  s->in_vain);
 }
 
+static void summary_print_deals(const struct summary *s)
+{
+    (void)printf("transactions: done=%" PRIu64 " changed=%" PRIu64 " failed=%" PRIu64
+                 " orphans=%" PRIu64 ", the longest free after ms=%" PRIu64 "\n",
+                 s->deals,
+                 s->deals_changed,
+                 s->deals_failed,
+                 s->orphans,
+                 s->orphans_us_max / MS_US);
+}
+
 /* hash_only: "seed hash" a line, for the comparison of two builds. */
 static int command_suite(const struct arguments *a, bool hash_only)
 {
@@ -355,6 +382,7 @@ static int command_suite(const struct arguments *a, bool hash_only)
         reached_each(mark_print, &walk);
         summary_print(&summary);
         summary_print_disks(&summary);
+        summary_print_deals(&summary);
         bool is_in_vain = summary.in_vain > IN_VAIN_MAX(a->count);
         if (is_in_vain) {
             (void)printf("FAIL too many runs in vain\n");

@@ -437,25 +437,31 @@ void router_leave(struct router *r)
 
 /* ---- turns and time -------------------------------------------------------------------------- */
 
+static void start_streams(struct router *r)
+{
+    struct list *link = NULL;
+    while ((link = list_take_first(&r->dirty)) != NULL) {
+        router_stream_start(r, container_of(link, struct router_stream, dirty_link));
+    }
+    router_send_staged(r);
+}
+
 void router_flush(struct router *r)
 {
     router_enter(r);
     if (!list_is_empty(&r->waiting_routes)) {
         router_dispatch_waiting(r);
     }
+    r->has_barrier_up = false;
+    start_streams(r);
     router_leave(r);
-    /* What done() submits goes in the same turn: a barrier that came up, and what follows it. */
-    for (unsigned i = 0; i < ROUTER_FLUSHES_MAX && (i == 0 || !list_is_empty(&r->dirty)); i++) {
+    /* What follows a barrier that came up goes in the same turn. */
+    for (unsigned i = 1; i < ROUTER_FLUSHES_MAX && r->has_barrier_up; i++) {
         router_enter(r);
-        struct list *link = NULL;
-        while ((link = list_take_first(&r->dirty)) != NULL) {
-            router_stream_start(r, container_of(link, struct router_stream, dirty_link));
-        }
+        r->has_barrier_up = false;
+        start_streams(r);
         router_leave(r);
     }
-    router_enter(r);
-    router_send_staged(r);
-    router_leave(r);
 }
 
 /* Something may go that came up after this turn's router_flush. */

@@ -167,6 +167,7 @@ struct router {
     uint64_t chain_last; /* of shard_request.chain: each attempt that runs here has its own */
     uint64_t memory;
     unsigned depth;           /* of public calls; done() is called when the outermost one ends */
+    bool has_barrier_up;      /* in this flush: its owner has submitted, perhaps */
     bool has_served_failed;   /* a served request was refused or lost, see router_serve.c */
     bool has_served_no_space; /* … or refused as the disks are full */
     struct env_timer tick;    /* runs while there are deadlines */

@@ -126,6 +126,7 @@ static void merge_error(struct router_request *request, const struct router_task
 void router_merge(struct router_request *request)
 {
     const struct router_task *error = find_error(request);
+    ensure(request->task != NULL);
     const struct split *split = request->task->split;
     if (error != NULL) {
         merge_error(request, error);

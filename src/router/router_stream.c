@@ -200,6 +200,7 @@ static void start_barrier(struct router *r, struct router_request *request)
 {
     dequeue(request);
     request->stream->outstanding = 1; /* until router_end_barrier */
+    r->has_barrier_up = true;
     router_finish_request(r, request);
 }
 

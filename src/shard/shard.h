@@ -105,6 +105,13 @@ void shard_each_prepared(struct shard *s,
                                     uint64_t since_us),
                          void *ctx);
 
+/* Of this replica, leader or not: transactions it is prepared for, and records of any state. */
+struct shard_txn_counts {
+    uint64_t prepared;
+    uint64_t records;
+};
+struct shard_txn_counts shard_txn_counts(const struct shard *s);
+
 /* Proposes what has gathered; at the end of each loop turn. */
 void shard_flush(struct shard *s);
 

@@ -42,7 +42,7 @@ struct shard {
     unsigned refuse_from; /* the n-th request from now on is refused, and those behind; 0: none */
     struct shard_request *held[HELD_MAX];
     size_t held_count;
-    bool may_hold; /* shard_may_hold */
+    bool may_hold;  /* shard_may_hold */
     uint64_t chain; /* of the last request */
 };
 
