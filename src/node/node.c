@@ -344,6 +344,7 @@ static enum status start_server(struct node *node, struct error *error)
     struct server_options options = {
         .listen = node->options.listen,
         .buffer_memory = node->options.buffer_memory,
+        .txn = node->txn,
     };
     struct command_server facts = {
         .info = write_info,

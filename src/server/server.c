@@ -175,7 +175,7 @@ void server_deinit(struct server *s)
 
 uint64_t server_memory(const struct server *s)
 {
-    return s->memory + s->memory_below + router_memory(s->router);
+    return s->memory + s->memory_below + router_memory(s->router) + txn_memory(s->options.txn);
 }
 
 void server_set_memory_below(struct server *s, uint64_t bytes)

@@ -266,24 +266,53 @@ TEST(dup_key_and_back)
     buf_deinit(&key);
 }
 
+TEST(txn_key_golden_and_back)
+{
+    static const uint8_t golden[] = {0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 'e',  0x0a,
+                                     0x0b, 0x0c, 0x0d, 0x1a, 0x1b, 0x1c, 0x1d, 0x11,
+                                     0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18};
+    struct buf key;
+    uint32_t node = 0;
+    uint32_t incarnation = 0;
+    uint64_t sequence = 0;
+    buf_init(&key, 64);
+    row_key_append_txn(&key, 0x0102, 0x03040506, 0x0a0b0c0d, 0x1a1b1c1d, 0x1112131415161718);
+    CHECK_BYTES(buf_bytes(&key), bytes_of(golden, sizeof golden));
+    CHECK_EQ(row_key_decode_txn(buf_bytes(&key), &node, &incarnation, &sequence), STATUS_OK);
+    CHECK_EQ(node, 0x0a0b0c0du);
+    CHECK_EQ(incarnation, 0x1a1b1c1du);
+    CHECK_EQ(sequence, 0x1112131415161718u);
+    CHECK_EQ(row_key_decode_dup(buf_bytes(&key), &node, &sequence), STATUS_MALFORMED);
+    struct bytes shorter = bytes_of(key.data, key.size - 1);
+    CHECK_EQ(row_key_decode_txn(shorter, &node, &incarnation, &sequence), STATUS_MALFORMED);
+    buf_append(&key, "", 1);
+    CHECK_EQ(row_key_decode_txn(buf_bytes(&key), &node, &incarnation, &sequence), STATUS_MALFORMED);
+    key.data[6] = 'd';
+    shorter = bytes_of(key.data, key.size - 1);
+    CHECK_EQ(row_key_decode_txn(shorter, &node, &incarnation, &sequence), STATUS_MALFORMED);
+    buf_deinit(&key);
+}
+
 /* A gateway's own row before its others, those of the table before the group's, objects last. */
 TEST(head_rows_come_first)
 {
-    struct buf keys[7];
-    for (size_t i = 0; i < 7; i++) {
+    struct buf keys[9];
+    for (size_t i = 0; i < 9; i++) {
         buf_init(&keys[i], 64);
     }
     row_key_append_generation(&keys[0], 1, 0x01020304);
     row_key_append_dup(&keys[1], 1, 0x01020304, 1, 0);
     row_key_append_dup(&keys[2], 1, 0x01020304, 1, 0x100);
     row_key_append_dup(&keys[3], 1, 0x01020304, 0x100, 0);
-    row_key_append_group(&keys[4], 1, 0x01020304);
-    row_key_append_head_end(&keys[5], 1, 0x01020304);
-    row_key_append_prefix(&keys[6], &(struct keyspace){.group = 1, .generation = 0x01020304}, 0, 0);
-    for (size_t i = 1; i < 7; i++) {
+    row_key_append_txn(&keys[4], 1, 0x01020304, 1, 0, 0);
+    row_key_append_txn(&keys[5], 1, 0x01020304, 1, 1, 0);
+    row_key_append_group(&keys[6], 1, 0x01020304);
+    row_key_append_head_end(&keys[7], 1, 0x01020304);
+    row_key_append_prefix(&keys[8], &(struct keyspace){.group = 1, .generation = 0x01020304}, 0, 0);
+    for (size_t i = 1; i < 9; i++) {
         CHECK(bytes_compare(buf_bytes(&keys[i - 1]), buf_bytes(&keys[i])) < 0);
     }
-    for (size_t i = 0; i < 7; i++) {
+    for (size_t i = 0; i < 9; i++) {
         buf_deinit(&keys[i]);
     }
 }

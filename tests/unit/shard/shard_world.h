@@ -31,7 +31,7 @@ struct replica {
     uint64_t index_commit; /* read points of new reads */
     uint64_t index_applied;
     uint64_t barrier; /* applied: all that was inherited */
-    uint64_t round; /* that new reads wait for */
+    uint64_t round;   /* that new reads wait for */
     uint64_t confirmed;
     uint64_t pending_bytes;
     uint64_t apply_to; /* what world_apply wants applied */
@@ -409,14 +409,20 @@ static inline void on_done(struct shard_request *request, enum shard_verdict ver
     memset(request, 0xa5, sizeof *request);
 }
 
-static inline void submit(struct ask *a)
+static inline void submit_in_chain(struct ask *a, uint64_t chain)
 {
     a->request = (struct shard_request){
         .bytes = buf_bytes(&a->bytes),
         .reply = &a->reply,
         .done = on_done,
+        .chain = chain,
     };
     shard_submit(a->world->shard, &a->request);
+}
+
+static inline void submit(struct ask *a)
+{
+    submit_in_chain(a, 0);
 }
 
 /* Encodes and submits; id.sequence 0: the next one, if it writes. */
