@@ -15,8 +15,9 @@
 #define FINAL_LISTS 12u    /* read by one command */
 #define EXPIRE_PX_MS "300" /* of a key that is there when it is watched ... */
 #define WATCH_US_MAX (150 * MS_US)
-#define EXPIRE_US (900 * MS_US) /* ... and not any more so much later, by any clock that is right  \
-                                 */
+#define EXPIRE_US                                                                                  \
+    (900 * MS_US) /* ... and not any more so much later, by any clock that is right                \
+                   */
 
 /* ---- commands -------------------------------------------------------------------------------- */
 

@@ -27,6 +27,7 @@ struct arguments {
     uint64_t seed;
     uint64_t from;
     uint64_t count;
+    enum plan_kind plan; /* PLAN_KIND_COUNT: as the seed says */
     bool is_trace_printed;
 };
 
@@ -34,7 +35,8 @@ static int usage(void)
 {
     (void)fputs("usage: dougong-sim run --seed N [--trace]\n"
                 "       dougong-sim suite --from A --count N\n"
-                "       dougong-sim hash --from A --count N\n",
+                "       dougong-sim hash --from A --count N\n"
+                "each with --plan NAME: not the plan that the seed says\n",
                 stderr);
     return 2;
 }
@@ -49,9 +51,20 @@ static bool parse_number(const char *text, uint64_t *out)
     return true;
 }
 
+static bool parse_plan(const char *text, enum plan_kind *out_plan)
+{
+    for (unsigned i = 0; text != NULL && i < PLAN_KIND_COUNT; i++) {
+        if (strcmp(text, plan_name((enum plan_kind)i)) == 0) {
+            *out_plan = (enum plan_kind)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool parse_arguments(int argc, char **argv, struct arguments *out)
 {
-    *out = (struct arguments){.seed = 1, .from = 1, .count = 1};
+    *out = (struct arguments){.seed = 1, .from = 1, .count = 1, .plan = PLAN_KIND_COUNT};
     for (int i = 2; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
         bool is_good = false;
@@ -63,6 +76,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *out)
             is_good = parse_number(next, &out->seed);
         } else if (strcmp(argv[i], "--from") == 0) {
             is_good = parse_number(next, &out->from);
+        } else if (strcmp(argv[i], "--plan") == 0) {
+            is_good = parse_plan(next, &out->plan);
         } else if (strcmp(argv[i], "--count") == 0) {
             is_good = parse_number(next, &out->count) && out->count <= SPAN_MAX;
         }
@@ -87,7 +102,7 @@ static int command_run(const struct arguments *a)
     struct buf report;
     buf_init(&report, REPORT_BYTES_MAX);
     struct run_result r;
-    run_seed(a->seed, a->is_trace_printed, &r, &report);
+    run_seed(a->seed, a->plan, a->is_trace_printed, &r, &report);
     if (r.is_failed) {
         (void)fwrite(report.data, 1, report.size, stdout);
     }
@@ -158,12 +173,12 @@ static void mark_print(void *ctx, const struct reached_mark *mark)
 }
 
 /* In the child: never returns. A broken promise aborts it, an endless loop meets the alarm. */
-static _Noreturn void child_run(uint64_t seed, struct shared *shared)
+static _Noreturn void child_run(const struct arguments *a, struct shared *shared)
 {
     (void)alarm(SEED_SECONDS_MAX);
     struct buf report;
     buf_init(&report, REPORT_BYTES_MAX);
-    run_seed(seed, false, &shared->result, &report);
+    run_seed(a->seed, a->plan, false, &shared->result, &report);
     buf_deinit(&report);
     struct mark_walk walk = {.shared = shared};
     reached_each(mark_save, &walk);
@@ -189,13 +204,13 @@ static void judge_child(int wait_status, struct shared *shared)
     }
 }
 
-static bool run_child(uint64_t seed, struct shared *shared)
+static bool run_child(const struct arguments *a, struct shared *shared)
 {
     memset(shared, 0, sizeof *shared);
     (void)fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        child_run(seed, shared);
+        child_run(a, shared);
     }
     int wait_status = 0;
     if (pid < 0 || waitpid(pid, &wait_status, 0) != pid) {
@@ -362,7 +377,9 @@ static int command_suite(const struct arguments *a, bool hash_only)
     struct summary summary = {0};
     uint64_t failed = 0;
     for (uint64_t seed = a->from; seed < a->from + a->count; seed++) {
-        if (!run_child(seed, shared)) {
+        struct arguments of_child = *a;
+        of_child.seed = seed;
+        if (!run_child(&of_child, shared)) {
             return 1;
         }
         failed += shared->result.is_failed ? 1 : 0;

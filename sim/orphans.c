@@ -8,7 +8,7 @@
 #define LOOK_US (10 * MS_US)
 #define GAP_US_MIN SECOND_US
 #define GAP_US_MAX (4 * SECOND_US)
-#define DELIVERIES_MAX 40u /* of the gateway's loop, from the transaction to its death */
+#define DELIVERIES_MAX 20u /* of the gateway's loop, from the transaction to its death */
 #define LEADERS_US (10 * SECOND_US)
 
 void orphans_init(struct orphans *o, struct sim_network *network, const struct watch *watch)

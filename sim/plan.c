@@ -220,7 +220,7 @@ static void pick_deals(struct plan *plan, struct prng *p)
     o->accounts = (unsigned)prng_between(p, 2, DEALS_ACCOUNTS_MAX);
     o->groups = plan->env.groups;
     o->clients = is_always ? many : has_some ? few : 0;
-    uint64_t deals = prng_between(p, 600, 2000) * (is_storm ? 2 : 1);
+    uint64_t deals = prng_between(p, 1000, 4000) * (is_storm ? 2 : 1);
     o->think_us_max = plan->faults_us * 2 * o->clients / (is_always ? deals : deals / 3);
     unsigned hits_per_mille = (unsigned)prng_between(p, 5, 60);
     if (plan->kind == PLAN_DEALS) {
@@ -463,10 +463,11 @@ static void pick_faults(struct plan *plan, struct prng *p)
     plan->workload.has_full_disks = plan->faults.weight[SIM_FAULT_FILL] > 0;
 }
 
-void plan_init(struct plan *plan, struct prng *p)
+void plan_init(struct plan *plan, struct prng *p, enum plan_kind forced)
 {
     *plan = (struct plan){0};
-    plan->kind = pick_kind(p);
+    enum plan_kind picked = pick_kind(p);
+    plan->kind = forced != PLAN_KIND_COUNT ? forced : picked;
     bool has_faults = plan->kind != PLAN_SOLE || prng_below(p, 16) != 0;
     plan->has_faults = has_faults && plan->kind != PLAN_CALM;
     plan->faults_us = plan->kind == PLAN_SOLE ? SOLE_FAULTS_US : FAULTS_US;

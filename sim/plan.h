@@ -44,6 +44,7 @@ struct plan {
 };
 
 const char *plan_name(enum plan_kind kind);
-void plan_init(struct plan *plan, struct prng *p);
+/* forced: a kind whatever the seed says; PLAN_KIND_COUNT: as it says. */
+void plan_init(struct plan *plan, struct prng *p, enum plan_kind forced);
 
 #endif

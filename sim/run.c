@@ -414,10 +414,10 @@ static void on_deal_sent(void *owner, unsigned node, const uint32_t *groups, uns
     faults_deal_sent(&r->faults, node, groups, group_count);
 }
 
-static void run_init(struct run *r)
+static void run_init(struct run *r, enum plan_kind forced_plan)
 {
     r->prng = world_prng(&r->world, PURPOSE_OPTIONS);
-    plan_init(&r->plan, &r->prng);
+    plan_init(&r->plan, &r->prng, forced_plan);
     const struct plan *plan = &r->plan;
     world_trace(&r->world,
                 "plan %s nodes=%u groups=%" PRIu32 " clients=%u",
@@ -495,13 +495,14 @@ static struct run_result run_result(const struct run *r)
 }
 
 void run_seed(uint64_t seed,
+              enum plan_kind forced_plan,
               bool is_trace_printed,
               struct run_result *out_result,
               struct buf *out_report)
 {
     struct run r = {.report = out_report};
     world_init(&r.world, seed, is_trace_printed);
-    run_init(&r);
+    run_init(&r, forced_plan);
     run_phases(&r);
     check_minimum(&r);
     if (!r.world.is_failed) {

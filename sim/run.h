@@ -44,8 +44,9 @@ struct run_result {
     uint64_t hash;
 };
 
-/* Explanations of a failure are appended to out_report. */
+/* forced_plan: see plan_init. Explanations of a failure are appended to out_report. */
 void run_seed(uint64_t seed,
+              enum plan_kind forced_plan,
               bool is_trace_printed,
               struct run_result *out_result,
               struct buf *out_report);

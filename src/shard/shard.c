@@ -149,8 +149,9 @@ void shard_gather_write(struct shard *s,
     p->count++;
     s->gathered_bytes += r->bytes.size;
     list_append(&p->writes, &r->link);
-    if (row->id == COMMAND_ID_TXNPREPARE) {
-        shard_hold_expect(s, p, row, c);
+    if (row->id == COMMAND_ID_TXNPREPARE && !shard_hold_expect(s, p, row, c)) {
+        size_t argument_bytes = s->args.list[1].size; /* the last of the command */
+        txn_work_set_yields(p->bytes.data + p->bytes.size - argument_bytes);
     }
 }
 
@@ -449,6 +450,11 @@ static bool is_transact_good(struct shard *s, struct shard_request *r)
     enum status status = shard_read_command(s, &reader, &c, &row);
     if (status == STATUS_OK) {
         status = shard_txn_check(s, row, s->args.list[1]);
+    }
+    if (status == STATUS_OK && r->bytes.size > SHARD_TXN_REQUEST_BYTES) {
+        resp_write_error(r->reply, "ERR the transaction is too large");
+        r->done(r, SHARD_DONE);
+        return false;
     }
     if (status != STATUS_OK) {
         reached("shard: bad argument of a transaction");

@@ -255,12 +255,12 @@ static bool read_rows(struct shard *s, struct view *view, struct buf *reply)
     struct txn_key key;
     bool is_done = true;
     buf_init(&rows, SIZE_MAX / 2);
-    while (keys.size > 0 && is_done && rows.size <= LIMIT_BITOP_BYTES) {
+    while (keys.size > 0 && is_done && rows.size <= SHARD_TXN_ROWS_BYTES) {
         enum status status = txn_key_take(&keys, &key);
         ensure(status == STATUS_OK); /* shard_txn_check */
         is_done = add_row(view, &key, &rows);
     }
-    if (is_done && keys.size > 0) {
+    if (is_done && rows.size > SHARD_TXN_ROWS_BYTES) {
         resp_write_error(reply, "ERR the values that the transaction reads are too large");
     } else if (is_done) {
         struct txn_answer answer = {.state = TXN_STATE_COMMITTED, .rows = buf_bytes(&rows)};

@@ -118,18 +118,31 @@ static bool expect_key(void *ctx, uint8_t database, struct bytes key, bool is_wr
     return true;
 }
 
-void shard_hold_expect(struct shard *s,
+/* Nobody waits for that key. */
+static bool is_unwanted(void *ctx, uint8_t database, struct bytes key, bool is_written)
+{
+    struct hold *h = &((struct shard *)ctx)->hold;
+    (void)is_written;
+    return !has(&h->names, database_name(h, database)) &&
+           !has(&h->names, key_name(h, database, key));
+}
+
+bool shard_hold_expect(struct shard *s,
                        struct proposal *p,
                        const struct command *row,
                        const struct entry_command *c)
 {
     struct expecting e = {.shard = s, .proposal = p};
+    if (s->hold.write_count > 0 && !shard_each_key(s, row, c, is_unwanted, s)) {
+        return false;
+    }
     if (p->prepare_count++ == 0) {
         buf_init(&p->lock_names, SIZE_MAX / 2);
     }
     s->hold.tail_count++;
     s->hold.is_needed = true;
     (void)shard_each_key(s, row, c, expect_key, &e);
+    return true;
 }
 
 void shard_hold_settle(struct shard *s, struct proposal *p)

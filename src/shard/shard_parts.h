@@ -230,11 +230,14 @@ bool shard_hold_read(struct shard *s,
                      const struct command *row,
                      const struct entry_command *c,
                      bool is_locked);
-/* A PREPARE, in s->args, is going into the proposal. */
-void shard_hold_expect(struct shard *s,
-                       struct proposal *p,
-                       const struct command *row,
-                       const struct entry_command *c);
+/*
+ * A PREPARE, in s->args, is going into the proposal. False: others wait for a key of it, so it must
+ * vote no (TXN-16).
+ */
+MUST_CHECK bool shard_hold_expect(struct shard *s,
+                                  struct proposal *p,
+                                  const struct command *row,
+                                  const struct entry_command *c);
 /* The proposal applied, or is lost: its PREPAREs are not to come any more. */
 void shard_hold_settle(struct shard *s, struct proposal *p);
 /* Locks have changed, or leadership. */

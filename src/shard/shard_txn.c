@@ -382,6 +382,11 @@ static enum status compute_vote(struct shard *s, struct vote *v, uint64_t seed)
     bool meets = false;
     bool differs = false;
     bool is_watched = false;
+    if ((v->work->flags & TXN_YIELDS) != 0) {
+        reached("shard: a PREPARE does not overtake what waits");
+        give(s, v, TXN_STATE_NO_CONFLICT, (struct bytes){0});
+        return STATUS_OK;
+    }
     v->lock_count = collect_locks(s, v->work, &v->locks);
     if (v->lock_count > SHARD_TXN_LOCKS) {
         v->is_too_large = true;

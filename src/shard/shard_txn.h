@@ -9,8 +9,12 @@
 #define SHARD_CLOCK_AHEAD_MS 500u
 /* Replies of one transaction in one group, together. */
 #define SHARD_TXN_REPLIES_BYTES LIMIT_REPLY_VALUES_BYTES
-/* What is kept of a prepared one: effects, replies, locks. */
+/* What is kept of a prepared one: effects, replies, locks. Its row must fit into a snapshot. */
 #define SHARD_TXN_RECORD_BYTES LIMIT_COMMAND_BYTES
+/* One request of them, in an entry. */
+#define SHARD_TXN_REQUEST_BYTES (LIMIT_COMMAND_BYTES + LIMIT_ENTRY_BYTES)
+/* What ROWS answers: it must fit into a message between nodes. */
+#define SHARD_TXN_ROWS_BYTES (LIMIT_COMMAND_BYTES + LIMIT_VALUE_BYTES / 2u)
 /* Keys that one locks. */
 #define SHARD_TXN_LOCKS LIMIT_COMMAND_KEYS
 

@@ -20,8 +20,8 @@ enum snapshot_type {
     SNAPSHOT_ALIVE = 7,   /* either: what the other side waits for takes its time */
 };
 
-/* Key, without group and generation, and value of one row. */
-#define SNAPSHOT_ROW_BYTES_MAX (LIMIT_VALUE_BYTES + 4u * LIMIT_KEY_BYTES)
+/* Key, without group and generation, and value of one row: an object, or a prepared transaction. */
+#define SNAPSHOT_ROW_BYTES_MAX (LIMIT_COMMAND_BYTES + 4u * LIMIT_KEY_BYTES)
 
 struct snapshot_message {
     struct message_route route;

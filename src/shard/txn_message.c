@@ -16,7 +16,7 @@
 #define ROW_BYTES 4u
 #define VERSION_BYTES 8u
 #define PARTICIPANT_BYTES 2u
-#define FLAGS_ALL ((unsigned)(TXN_STRICT | TXN_WAITS | TXN_IS_EFFECTS))
+#define FLAGS_ALL ((unsigned)(TXN_STRICT | TXN_WAITS | TXN_IS_EFFECTS | TXN_YIELDS))
 
 enum work_field {
     WORK_ID = 0,
@@ -220,11 +220,16 @@ enum status txn_work_read(struct bytes argument, struct txn_work *out_work)
     return STATUS_OK;
 }
 
+void txn_work_set_yields(uint8_t *argument)
+{
+    put_u32_le(argument + WORK_FLAGS, get_u32_le(argument + WORK_FLAGS) | (unsigned)TXN_YIELDS);
+}
+
 uint64_t txn_work_hash(const struct txn_work *w)
 {
     uint8_t head[24];
     put_u64_le(head, w->time_ms);
-    put_u32_le(head + 8, w->flags);
+    put_u32_le(head + 8, w->flags & ~(unsigned)TXN_YIELDS);
     put_u32_le(head + 12, w->participant_count);
     put_u32_le(head + 16, w->compare_count);
     put_u32_le(head + 20, w->command_count);

@@ -16,6 +16,11 @@ enum txn_flags {
     TXN_STRICT = 1u << 0,     /* the error of a command is a vote against all of it */
     TXN_WAITS = 1u << 1,      /* ordered: PREPARE waits for locked keys, instead of voting no */
     TXN_IS_EFFECTS = 1u << 2, /* `body` is effects (data/effects.h), else commands */
+    /*
+     * Set by the leader that proposes PREPARE: others wait there for one of its keys, and it must
+     * not overtake them (TXN-16). The vote is no(conflict), if there is none yet.
+     */
+    TXN_YIELDS = 1u << 3,
 };
 
 /* ---- EXEC, EXECREAD, PREPARE ----------------------------------------------------------------- */
@@ -50,7 +55,9 @@ MUST_CHECK enum status txn_compare_take(struct bytes *compares, struct txn_compa
 void txn_work_append(struct buf *out, const struct txn_work *work);
 /* MALFORMED: not such an argument. Everything is checked but the commands' own arguments. */
 MUST_CHECK enum status txn_work_read(struct bytes argument, struct txn_work *out_work);
-/* Of a PREPARE, all but its mark: the same for every copy of it (TXN-11). */
+/* In an argument that txn_work_read takes. */
+void txn_work_set_yields(uint8_t *argument);
+/* Of a PREPARE, all but its mark and TXN_YIELDS: the same for every copy of it (TXN-11). */
 uint64_t txn_work_hash(const struct txn_work *work);
 
 /* ---- CHECK, COMMIT, ABORT, MARK, CLOSE, END -------------------------------------------------- */

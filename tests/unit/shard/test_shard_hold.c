@@ -8,23 +8,7 @@ static void ask_chained(struct shard_world *w, struct ask *a, uint64_t chain, co
 {
     struct bytes args[ARGS_MAX];
     size_t count = words_of(text, args);
-    *a = (struct ask){.world = w};
-    buf_init(&a->bytes, SIZE_MAX / 2);
-    buf_init(&a->reply, SIZE_MAX / 2);
-    const struct command *row = command_resolve(args, count, &a->reply);
-    CHECK(row != NULL);
-    if ((row->flags & COMMAND_WRITE) != 0) {
-        a->id = (struct request_id){NODE, INCARNATION, ++w->sequence};
-    }
-    struct entry_command c = {
-        .id = (uint16_t)row->id,
-        .semantics = row->semantics,
-        .resp = 2,
-        .request = a->id,
-        .arg_count = (uint32_t)count - 1,
-    };
-    entry_append(&a->bytes, &c, args + 1);
-    submit_in_chain(a, chain);
+    ask_in_chain(w, a, args, count, chain);
 }
 
 /* ---- writes ---------------------------------------------------------------------------------- */
@@ -228,6 +212,31 @@ TEST(ordered_prepare_waits)
     check_order(&w, COMMIT, 2, 0, TXN_STATE_COMMITTED);
     world_settle(&w);
     check_reply(&set, OK);
+    world_stop(&w);
+}
+
+/* TXN-16: what waits is not overtaken, so that it gets its keys however busy they are. */
+TEST(prepares_do_not_overtake)
+{
+    struct shard_world w;
+    struct ask ordered;
+    struct ask flush;
+    world_start(&w);
+    check_prepare(&w, 1, "SET a 1", TXN_STATE_YES, OK);
+    ask_prepare(&w, &ordered, 2, TXN_WAITS, "INCR a;SET b 1");
+    check_prepare(&w, 3, "SET b 3", TXN_STATE_NO_CONFLICT, "");
+    check_prepare(&w, 3, "SET b 3", TXN_STATE_NO_CONFLICT, ""); /* the same one again */
+    check_prepare(&w, 4, "SET c 3", TXN_STATE_YES, OK);
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    check_answer(&ordered, TXN_STATE_YES, ":2\r\n" OK);
+    check_order(&w, COMMIT, 2, 0, TXN_STATE_COMMITTED);
+    ask(&w, &flush, "FLUSHDB");
+    check_prepare(&w, 5, "SET d 3", TXN_STATE_NO_CONFLICT, "");
+    check_order(&w, ABORT, 4, 0, TXN_STATE_ABORTED);
+    world_settle(&w);
+    check_reply(&flush, OK);
+    check_prepare(&w, 6, "SET d 3", TXN_STATE_YES, OK);
     world_stop(&w);
 }
 

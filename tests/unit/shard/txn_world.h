@@ -110,6 +110,32 @@ static inline void ask_internal(struct shard_world *w,
     submit_in_chain(a, chain);
 }
 
+/* A client's command. */
+static inline void ask_in_chain(struct shard_world *w,
+                                struct ask *a,
+                                const struct bytes *args,
+                                size_t count,
+                                uint64_t chain)
+{
+    *a = (struct ask){.world = w};
+    buf_init(&a->bytes, SIZE_MAX / 2);
+    buf_init(&a->reply, SIZE_MAX / 2);
+    const struct command *row = command_resolve(args, count, &a->reply);
+    CHECK(row != NULL);
+    if ((row->flags & COMMAND_WRITE) != 0) {
+        a->id = (struct request_id){NODE, INCARNATION, ++w->sequence};
+    }
+    struct entry_command c = {
+        .id = (uint16_t)row->id,
+        .semantics = row->semantics,
+        .resp = 2,
+        .request = a->id,
+        .arg_count = (uint32_t)count - 1,
+    };
+    entry_append(&a->bytes, &c, args + 1);
+    submit_in_chain(a, chain);
+}
+
 /* sequence 0: of EXEC and EXECREAD. */
 static inline void work_bytes(struct work *k, uint64_t sequence, struct buf *out)
 {
