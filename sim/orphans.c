@@ -6,8 +6,8 @@
 
 #define PURPOSE_ORPHANS 904u
 #define LOOK_US (10 * MS_US)
-#define GAP_US_MIN SECOND_US
-#define GAP_US_MAX (4 * SECOND_US)
+#define GAP_US_MIN (100 * MS_US)
+#define GAP_US_MAX (1500 * MS_US)
 #define DELIVERIES_MAX 20u /* of the gateway's loop, from the transaction to its death */
 #define LEADERS_US (10 * SECOND_US)
 
@@ -41,6 +41,7 @@ static void end_round(struct orphans *o)
 {
     sim_env_release(o->victim);
     o->victim = NULL;
+    o->is_aimed = false;
     o->rounds++;
     schedule_round(o);
 }
@@ -83,7 +84,6 @@ static void fire_look(void *owner, void *item, uint64_t tag)
     (void)tag;
     if (o->victim->is_up) {
         if (!o->is_on && o->is_aimed) {
-            o->is_aimed = false;
             end_round(o);
             return;
         }
