@@ -50,18 +50,19 @@ static void end_round(struct orphans *o)
 static bool look(struct orphans *o)
 {
     uint64_t now_us = o->world->now_us;
+    uint64_t count = count_orphans(o);
+    if (o->died_us == 0) {
+        o->died_us = now_us;
+        o->found += count;
+        world_trace(o->world, "%" PRIu64 " transactions of %s are open", count, o->victim->name);
+    }
     if (!watch_is_led(o->watch)) {
         if (now_us - o->died_us > LEADERS_US) {
             world_fail(o->world, "no leaders %" PRIu64 " s after a death", LEADERS_US / SECOND_US);
         }
         return false;
     }
-    uint64_t count = count_orphans(o);
-    if (o->led_us == 0) {
-        o->led_us = now_us;
-        o->found += count;
-        world_trace(o->world, "%" PRIu64 " transactions of %s are open", count, o->victim->name);
-    }
+    o->led_us = o->led_us == 0 ? now_us : o->led_us;
     if (count > 0) {
         uint64_t since_us = now_us - o->led_us;
         o->longest_us = since_us > o->longest_us ? since_us : o->longest_us;
@@ -87,12 +88,9 @@ static void fire_look(void *owner, void *item, uint64_t tag)
             end_round(o);
             return;
         }
-    } else {
-        o->died_us = o->died_us == 0 ? o->world->now_us : o->died_us;
-        if (look(o)) {
-            end_round(o);
-            return;
-        }
+    } else if (look(o)) {
+        end_round(o);
+        return;
     }
     world_schedule(o->world, LOOK_US, fire_look, o, NULL, 0);
 }

@@ -85,6 +85,11 @@ static bool is_timed(const struct plan *plan)
     return plan->kind == PLAN_FAILOVER || plan->kind == PLAN_GATEWAYS;
 }
 
+static bool is_for_deals(const struct plan *plan)
+{
+    return plan->kind == PLAN_DEALS || plan->kind == PLAN_GATEWAYS;
+}
+
 static void pick_network(struct plan *plan, struct prng *p)
 {
     struct sim_network_options *o = &plan->network;
@@ -148,6 +153,7 @@ static void pick_cluster(struct plan *plan, struct prng *p)
     uint32_t groups = pick_groups(p);
     /* What falls behind must fall far: each group keeps some entries for its followers. */
     o->groups = plan->kind == PLAN_SNAPSHOTS ? 1 + groups % 2 : groups;
+    o->groups += is_for_deals(plan) && groups == 1 ? 1 : 0;
     bool has_election_timeout = prng_chance(p, 500);
     uint32_t election_timeout_ms = (uint32_t)prng_between(p, 200, 1500);
     bool has_request_timeout = prng_chance(p, 500);
@@ -211,7 +217,7 @@ static void pick_pipeliners(struct plan *plan, struct prng *p)
 static void pick_deals(struct plan *plan, struct prng *p)
 {
     struct deals_options *o = &plan->deals;
-    bool is_always = plan->kind == PLAN_DEALS || plan->kind == PLAN_GATEWAYS;
+    bool is_always = is_for_deals(plan);
     bool has_some = prng_chance(p, 300) && plan->kind != PLAN_FAILOVER;
     bool is_storm = prng_chance(p, 300);
     unsigned many = (unsigned)prng_between(p, 4, DEALS_CLIENTS_MAX - 1);

@@ -175,7 +175,7 @@ static bool has_purpose(const struct run *r)
     case PLAN_DEALS:
         return r->deals.done > 0;
     case PLAN_GATEWAYS:
-        return r->orphans.found > 0;
+        return r->orphans.rounds > 0;
     default:
         return true;
     }
