@@ -32,6 +32,7 @@ struct shard *shard_create(struct env *env,
     s->participant = participant_create();
     s->participant_empty_bytes = participant_memory(s->participant);
     omap_init(&s->prepared_since);
+    s->vote_last = 1;
     shard_hold_init(s);
     list_init(&s->gathered);
     list_init(&s->proposed);
@@ -409,6 +410,7 @@ static void submit_read(struct shard *s, struct shard_request *r)
     r->proposal = 0;
     r->fetch = NULL;
     r->has_missed = false;
+    r->vote = 0;
     struct list *link = &r->link;
     list_append(&s->reads, link);
     shard_run_reads(s); /* r may be gone after it */

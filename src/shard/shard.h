@@ -48,6 +48,7 @@ struct shard_request {
     uint64_t proposal;        /* of a read: it waits for an expiry, proposed with this number */
     struct read_fetch *fetch; /* of a read: it waits for rows; else NULL */
     bool has_missed;          /* of a read: rows were not at hand before */
+    uint64_t vote;            /* of a read of a whole database: it waits for votes up to it */
 };
 
 struct shard_options {

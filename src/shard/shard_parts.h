@@ -105,7 +105,8 @@ struct shard {
 
     /* Transactions. */
     struct hold hold;
-    struct omap prepared_since;  /* id → when its vote applied here; none: before this process */
+    uint64_t vote_last;          /* number of the last yes that applied here; from 1 on */
+    struct omap prepared_since;  /* id → when its vote applied here, its number; none: restored */
     uint64_t led_since_us;       /* when leadership was won */
     struct view_overlay overlay; /* on apply_view */
     struct shard_args body_args;
@@ -214,6 +215,9 @@ MUST_CHECK enum status shard_txn_apply(struct shard *s,
                                        struct buf *reply);
 /* A write other than of transactions finds a key locked (TXN-3): it must have no effect. */
 bool shard_txn_blocks(struct shard *s, const struct command *row, const struct entry_command *c);
+
+/* Number of the oldest yes without an outcome; 0: a restored one; UINT64_MAX: there is none. */
+uint64_t shard_txn_oldest_vote(const struct shard *s);
 
 /* shard_hold.c */
 void shard_hold_init(struct shard *s);

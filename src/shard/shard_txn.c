@@ -11,6 +11,8 @@
 #include "protocol/resp_writer.h"
 
 #define SINCE_KEY_BYTES 16u
+#define SINCE_BYTES 16u /* when, in us; number of the vote */
+#define SINCE_NUMBER 8u
 
 /* ---- since when ------------------------------------------------------------------------------ */
 
@@ -25,9 +27,25 @@ static struct bytes since_key(const struct txn_id *id, uint8_t out_key[SINCE_KEY
 static void set_since(struct shard *s, const struct txn_id *id)
 {
     uint8_t key[SINCE_KEY_BYTES];
-    struct blob *value = blob_create(sizeof(uint64_t));
+    struct blob *value = blob_create(SINCE_BYTES);
     put_u64_le(value->data, env_now_us(s->env));
+    put_u64_le(value->data + SINCE_NUMBER, ++s->vote_last);
     omap_put(&s->prepared_since, since_key(id, key), value);
+}
+
+uint64_t shard_txn_oldest_vote(const struct shard *s)
+{
+    const struct omap_node *at = NULL;
+    struct omap_item item;
+    uint64_t oldest = UINT64_MAX;
+    if (s->prepared_since.count < participant_prepared_count(s->participant)) {
+        return 0;
+    }
+    while (omap_next(&s->prepared_since, &at, &item)) {
+        uint64_t number = get_u64_le(item.value->data + SINCE_NUMBER);
+        oldest = number < oldest ? number : oldest;
+    }
+    return oldest;
 }
 
 struct each_prepared {

@@ -460,6 +460,37 @@ TEST(reads_look_at_locks_at_their_point)
     world_stop(&w);
 }
 
+/* Reads without keys: what was prepared when they came must not be half to be seen; no more. */
+TEST(reads_of_whole_databases_wait)
+{
+    struct shard_world w;
+    struct ask size;
+    struct ask scan;
+    world_start(&w);
+    check_prepare(&w, 1, "SET a 1", TXN_STATE_YES, OK);
+    ask(&w, &size, "DBSIZE");
+    ask(&w, &scan, "SCAN 0");
+    world_settle(&w);
+    check_reply(&size, NULL);
+    check_reply(&scan, NULL);
+    check_prepare(&w, 2, "SET b 1", TXN_STATE_YES, OK); /* after they came */
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    check_reply(&size, ":1\r\n");
+    CHECK(scan.is_done);
+    buf_deinit(&scan.reply);
+    ask(&w, &size, "DBSIZE");
+    world_settle(&w);
+    check_reply(&size, NULL);
+    check_order(&w, ABORT, 2, 0, TXN_STATE_ABORTED);
+    check_reply(&size, ":1\r\n");
+    check_prepare(&w, 3, "GET b", TXN_STATE_YES, NIL);
+    struct bytes name = bytes_of_text("DBSIZE");
+    ask_args(&w, &size, &name, 1, (struct request_id){0}, 1);
+    world_settle(&w);
+    check_reply(&size, ":0\r\n"); /* another database */
+    world_stop(&w);
+}
+
 /* TXN-21, TXN-14: those of coordinators wait the same way. */
 TEST(versions_wait)
 {
