@@ -25,6 +25,19 @@ enum txn_flags {
 
 /* ---- EXEC, EXECREAD, PREPARE ----------------------------------------------------------------- */
 
+/*
+ * In the versions that EXECREAD, VERSIONS and ROWS answer: the key is absent. The other bits differ
+ * when a key was deleted meanwhile, perhaps this one: else one that was absent, then there, then
+ * absent again would look as if nothing had been, and two looks would agree on what never was
+ * (TXN-14).
+ */
+#define TXN_VERSION_ABSENT (UINT64_C(1) << 63)
+/* The version that a compare names. */
+static inline uint64_t txn_version(uint64_t answered)
+{
+    return (answered & TXN_VERSION_ABSENT) != 0 ? 0 : answered;
+}
+
 /* A key has to have this version when the vote is computed; 0: it has to be absent. */
 struct txn_compare {
     uint8_t database;

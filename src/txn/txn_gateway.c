@@ -18,7 +18,10 @@ static bool record_rows(struct txn *t, uint32_t place)
 {
     struct txn_answer answer;
     struct bytes keys = buf_bytes(&t->plan.groups[place].keys);
+    struct buf *expected = &t->looks[place].expected;
+    buf_clear(expected, TXN_SCRATCH_BYTES_KEPT);
     if (keys.size == 0) {
+        buf_append_bytes(expected, buf_bytes(&t->plan.groups[place].watch_versions));
         return true;
     }
     if (!txn_exchange_answer(&t->looks[place].exchange, &answer)) {
@@ -34,7 +37,10 @@ static bool record_rows(struct txn *t, uint32_t place)
         }
         view_recorded_add(&t->recorded, key.database, key.key, row);
     }
-    return answer.rows.size == 0;
+    buf_append_bytes(expected, answer.versions); /* for a second look */
+    buf_append_bytes(expected, buf_bytes(&t->plan.groups[place].watch_versions));
+    return answer.rows.size == 0 &&
+           answer.versions.size == t->plan.groups[place].key_count * sizeof(uint64_t);
 }
 
 static bool record_all(struct txn *t)
@@ -147,7 +153,6 @@ static void collect_watched(struct txn *t, struct omap *out_watched)
 static void add_compares(struct txn *t, uint32_t place, const struct omap *watched)
 {
     struct plan_group *group = &t->plan.groups[place];
-    struct buf *expected = &t->looks[place].expected;
     struct bytes rest = buf_bytes(&group->keys);
     while (rest.size > 0) {
         struct txn_key key;
@@ -159,15 +164,12 @@ static void add_compares(struct txn *t, uint32_t place, const struct omap *watch
             .version = view_recorded_version(&t->recorded, key.database, key.key),
             .key = key.key,
         };
-        put_u64_le(buf_reserve(expected, sizeof(uint64_t)), compare.version);
-        buf_extend(expected, sizeof(uint64_t));
         plan_key_name(&t->m->scratch, key.database, key.key);
         if (!omap_get(watched, buf_bytes(&t->m->scratch), &item)) {
             txn_compare_append(&group->compares, &compare);
             group->compare_count++;
         }
     }
-    buf_append_bytes(expected, buf_bytes(&group->watch_versions));
 }
 
 static void forget_last_run(struct txn *t)
@@ -175,7 +177,6 @@ static void forget_last_run(struct txn *t)
     for (uint32_t i = 0; i < t->plan.group_count; i++) {
         struct plan_group *group = &t->plan.groups[i];
         buf_clear(&group->body, TXN_SCRATCH_BYTES_KEPT);
-        buf_clear(&t->looks[i].expected, TXN_SCRATCH_BYTES_KEPT);
         group->compares.size = group->watch_bytes;
         group->compare_count = group->watch_count;
     }
@@ -217,7 +218,7 @@ void txn_gateway_run(struct txn *t)
     omap_deinit(&watched);
     if (is_too_large(t)) {
         txn_finish_text(t, TXN_NOT_EXECUTED, "ERR the transaction is too large");
-    } else if (t->has_effects) {
+    } else if (t->has_effects || t->plan.watches_absent) {
         txn_vote(t);
     } else {
         txn_prove(t); /* nothing to be done, but what was read has to be one moment's (TXN-20) */

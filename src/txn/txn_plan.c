@@ -211,11 +211,24 @@ static void add_commands(struct txn_plan *plan, struct txn_manager *m, const str
     }
 }
 
+/* Adds a key to what is fetched, unless it is there already. */
+static void add_once(struct txn_plan *plan,
+                     struct txn_manager *m,
+                     struct omap *seen,
+                     const struct txn_key *key)
+{
+    struct omap_item item;
+    plan_key_name(&m->scratch, key->database, key->key);
+    if (!omap_get(seen, buf_bytes(&m->scratch), &item)) {
+        omap_put(seen, buf_bytes(&m->scratch), NULL);
+        add_key(&plan->groups[plan_place(plan, group_of(m, key->key))], key);
+    }
+}
+
 /* For a run here: all commands in one piece, and each key once. */
 static void add_flat(struct txn_plan *plan, struct txn_manager *m, const struct txn_request *r)
 {
     struct omap seen;
-    struct omap_item item;
     omap_init(&seen);
     for (size_t i = 0; i < r->command_count; i++) {
         const struct txn_command *c = &r->commands[i];
@@ -223,11 +236,9 @@ static void add_flat(struct txn_plan *plan, struct txn_manager *m, const struct 
         plan->command_count++;
         for (size_t k = 0; k < key_count(c); k++) {
             struct txn_key key = key_of(c, k);
-            plan_key_name(&m->scratch, key.database, key.key);
-            if (!omap_get(&seen, buf_bytes(&m->scratch), &item)) {
-                omap_put(&seen, buf_bytes(&m->scratch), NULL);
-                add_key(&plan->groups[plan_place(plan, group_of(m, key.key))], &key);
-            }
+            struct txn_key here = {.database = c->database, .key = key.key};
+            add_once(plan, m, &seen, &key);
+            add_once(plan, m, &seen, &here); /* MOVE looks at it in both databases */
         }
     }
     omap_deinit(&seen);
@@ -240,6 +251,7 @@ static void add_watches(struct txn_plan *plan, struct txn_manager *m, const stru
         struct plan_group *group = &plan->groups[plan_place(plan, group_of(m, compare.key))];
         struct txn_key key = {.database = compare.database, .key = compare.key};
         compare.is_watched = true;
+        compare.version = txn_version(compare.version);
         txn_compare_append(&group->compares, &compare);
         group->compare_count++;
         group->watch_count++;
@@ -266,7 +278,7 @@ static enum txn_way choose_way(const struct txn_plan *plan,
             return TXN_WAY_GATEWAY;
         }
     }
-    return plan->is_reading ? TXN_WAY_READ : TXN_WAY_VOTE;
+    return plan->is_reading && !plan->watches_absent ? TXN_WAY_READ : TXN_WAY_VOTE;
 }
 
 static uint64_t request_bytes(const struct txn_request *r)
@@ -318,6 +330,9 @@ void plan_make(struct txn_plan *plan, struct txn_manager *m, const struct txn_re
     buf_init(&plan->flat, SIZE_MAX / 2);
     buf_init(&plan->error, SIZE_MAX / 2);
     find_groups(plan, m, r);
+    for (size_t i = 0; i < r->watch_count; i++) {
+        plan->watches_absent = plan->watches_absent || txn_version(r->watches[i].version) == 0;
+    }
     plan->way = choose_way(plan, m, r);
     if (!check_limits(plan, r)) {
         plan->way = TXN_WAY_ERROR;

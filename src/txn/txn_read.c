@@ -142,7 +142,7 @@ static void write_versions(struct txn *t)
         struct txn_answer answer;
         bool is_good = txn_exchange_answer(&t->looks[place].exchange, &answer);
         ensure(is_good); /* on_look has looked at it */
-        t->watch->versions[i] = get_u64_le(answer.versions.data + taken[place]);
+        t->watch->versions[i] = txn_version(get_u64_le(answer.versions.data + taken[place]));
         taken[place] += sizeof(uint64_t);
     }
     mem_free(taken);
@@ -197,10 +197,11 @@ static enum proof prove_one(const struct txn_look *look)
         return PROOF_STRANGE;
     }
     size_t own_bytes = look->expected.size - watch_bytes;
-    if (watch_bytes > 0 &&
-        memcmp(answer.versions.data + own_bytes, look->expected.data + own_bytes, watch_bytes) !=
-            0) {
-        return PROOF_CHANGED;
+    for (size_t at = own_bytes; at < answer.versions.size; at += sizeof(uint64_t)) {
+        uint64_t version = txn_version(get_u64_le(answer.versions.data + at));
+        if (version != get_u64_le(look->expected.data + at)) {
+            return PROOF_CHANGED;
+        }
     }
     bool is_equal =
         own_bytes == 0 || memcmp(answer.versions.data, look->expected.data, own_bytes) == 0;
