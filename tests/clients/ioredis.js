@@ -172,6 +172,40 @@ const tests = {
     assert.match(String(replies[2001][0]), /value is not a valid float/);
   },
 
+  async "multi and exec"() {
+    const r = connect();
+    const keys = Array.from({ length: 40 }, (_, i) => `t${i}`);
+    const all = r.multi();
+    keys.forEach((key, i) => all.set(key, i).incr(key));
+    const replies = await all.exec();
+    assert.deepEqual(replies.map(([error]) => error), Array(80).fill(null));
+    assert.deepEqual(replies.map(([, reply]) => reply), keys.flatMap((_, i) => ["OK", i + 1]));
+    const failing = await r.multi().set("text", "x").incr("text").set("after", 1).exec();
+    assert.match(String(failing[1][0]), /not an integer/);
+    assert.equal(failing[2][1], "OK");
+    await assert.rejects(r.multi().set("never", 1).call("GET").exec(), /EXECABORT/);
+    assert.equal(await r.get("never"), null);
+    await r.multi({ pipeline: false });
+    assert.equal(await r.mget("t0", "t39"), "QUEUED");
+    assert.deepEqual(await r.exec(), [[null, ["1", "40"]]]);
+  },
+
+  async "watch"() {
+    const r = connect();
+    const other = connect(1);
+    await r.mset("from", 10, "to", 0);
+    await r.watch("from", "to");
+    await other.set("to", 5);
+    assert.equal(await r.multi().decr("from").incr("to").exec(), null);
+    assert.deepEqual(await r.mget("from", "to"), ["10", "5"]);
+    await r.watch("from", "to");
+    assert.deepEqual(await r.multi().decr("from").incr("to").exec(), [[null, 9], [null, 6]]);
+    await r.watch("from");
+    await other.del("from");
+    await r.unwatch();
+    assert.deepEqual(await r.multi().get("from").exec(), [[null, null]]);
+  },
+
   async "many calls at once, without a pipeline"() {
     const r = connect(1, { enableAutoPipelining: true });
     const replies = await Promise.all(Array.from({ length: 500 }, () => r.incr("n")));

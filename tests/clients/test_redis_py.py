@@ -270,6 +270,77 @@ def test_pipelines(cluster):
     check_eq((got[0], type(got[1]), got[2]), (True, redis.ResponseError, b"x"), "an error inside")
 
 
+def test_transactions(cluster):
+    """MULTI … EXEC is what pipeline() does unless told otherwise; keys lie in all groups."""
+    r = connect(cluster)
+    keys = [f"t{i}" for i in range(40)]
+    with r.pipeline(transaction=True) as pipe:
+        for i, key in enumerate(keys):
+            pipe.set(key, i).incr(key)
+        check_eq(pipe.execute(), [v for i in range(40) for v in (True, i + 1)], "EXEC")
+    with r.pipeline() as pipe:
+        pipe.set("text", "x").incr("text").set("after", 1)
+        got = pipe.execute(raise_on_error=False)
+    check_eq((got[0], type(got[1]), got[2]), (True, redis.ResponseError, True), "an error inside")
+    with r.pipeline() as pipe:
+        pipe.set("never", 1).execute_command("GET")
+        check_raises(redis.ResponseError, "wrong number of arguments for 'get'", pipe.execute)
+    check_eq(r.get("never"), None, "aborted")
+    check_eq(r.mget(keys), [str(i + 1).encode() for i in range(40)], "MGET")
+
+
+def test_watch(cluster):
+    r, other = connect(cluster), connect(cluster, 1)
+    r.mset({"from": 10, "to": 0})
+    with r.pipeline() as pipe:
+        pipe.watch("from", "to")
+        check_eq(int(pipe.get("from")), 10, "GET at once")
+        other.set("to", 5)
+        pipe.multi()
+        pipe.decr("from").incr("to")
+        check_raises(redis.WatchError, "Watched variable changed", pipe.execute)
+    check_eq(r.mget("from", "to"), [b"10", b"5"], "nothing was done")
+    with r.pipeline() as pipe:
+        pipe.watch("from")
+        pipe.unwatch()
+        other.set("from", 20)
+        check_eq(pipe.incr("from").execute(), [21], "INCR after UNWATCH")
+
+    def move(pipe):
+        amount = int(pipe.get("from"))
+        pipe.multi()
+        pipe.set("from", 0).incrby("to", amount)
+
+    check_eq(r.transaction(move, "from", "to"), [True, 26], "transaction()")
+
+
+def test_watch_loops(cluster):
+    """Counters as people write them: every increment counts, whoever else counts."""
+    connect(cluster).mset({"left": 0, "right": 0})
+
+    def count(node, failures):
+        r = connect(cluster, node)
+
+        def both(pipe):
+            left, right = (int(v) for v in pipe.mget("left", "right"))
+            if left != right:
+                failures.append((left, right))
+            pipe.multi()
+            pipe.mset({"left": left + 1, "right": right + 1})
+
+        for _ in range(20):
+            r.transaction(both, "left", "right")
+
+    failures = []
+    threads = [threading.Thread(target=count, args=(node, failures)) for node in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(ANSWER_SECONDS)
+    check_eq(failures, [], "never one without the other")
+    check_eq(connect(cluster).mget("left", "right"), [b"60", b"60"], "none is lost")
+
+
 def test_dump_and_restore(cluster):
     r = connect(cluster)
     for value in (b"10", b"hello world", b"x" * 100_000, bytes(range(256))):
@@ -370,20 +441,20 @@ def test_errors_have_their_classes(cluster):
     check_raises(redis.ResponseError, "DB index is out of range", r.execute_command, "SELECT", 99)
 
 
-def test_keys_of_several_groups_are_refused_where_they_matter(cluster):
-    """Until there are transactions over groups; one server, and one {tag}, know no such error."""
+def test_commands_over_groups(cluster):
+    """Each of them happens at one moment, wherever its keys are."""
     r = connect(cluster)
-    check_eq(r.mset({"{same}a": 1, "{same}b": 2}), True, "MSET of one tag")
-    if len(cluster.nodes) == 1:
-        return
-    for call, *args in [
-        (r.mset, {"a": 1, "b": 2, "c": 3}), (r.msetnx, {"a": 1, "b": 2, "c": 3}),
-        (r.delete, "a", "b", "c"), (r.rename, "{same}a", "other"), (r.copy, "{same}a", "other"),
-        (r.bitop, "OR", "to", "{same}a", "{same}b"),
-    ]:  # fmt: skip
-        check_raises(redis.ResponseError, "CROSSSLOT Keys in request don't hash", call, *args)
-    check_eq(r.exists("a", "b", "c", "other", "to"), 0, "nothing was done")
-    check_eq(r.touch("{same}a", "a", "b"), 1, "what only reads works")
+    check_eq(r.mset({"a": 1, "b": 2, "c": 3}), True, "MSET")
+    check_eq(r.msetnx({"c": 1, "d": 2}), False, "MSETNX")
+    check_eq(r.exists("a", "b", "c", "d"), 3, "EXISTS")
+    check_eq(r.touch("a", "b", "d"), 2, "TOUCH")
+    check_eq(r.rename("a", "other"), True, "RENAME")
+    check_eq(r.renamenx("other", "b"), False, "RENAMENX")
+    check_eq(r.copy("other", "e"), True, "COPY")
+    check_eq(r.bitop("OR", "to", "b", "c"), 1, "BITOP")
+    check_eq(r.get("to"), b"3", "GET")
+    check_eq(r.delete("a", "b", "c", "other"), 3, "DEL")
+    check_eq(r.unlink("e", "to", "missing"), 2, "UNLINK")
 
 
 def test_django_cache_pattern(cluster):
@@ -405,10 +476,7 @@ def test_django_cache_pattern(cluster):
     check_eq(bool(cache.pexpire(":1:add", 5000)), True, "touch")
     check_eq(bool(cache.persist(":1:add")), True, "persist")
     check_eq(cache.exists(":1:add"), 1, "has_key")
-    with cache.pipeline(transaction=False) as pipe:  # DEL of many keys needs one group
-        for key in [":1:add", *keys[:5]]:
-            pipe.delete(key)
-        check_eq(pipe.execute(), [1] * 6, "delete_many")
+    check_eq(cache.delete(":1:add", *keys[:5]), 6, "delete_many")
     check_eq(cache.flushdb(), True, "clear")
     check_eq(cache.dbsize(), 0, "nothing is left")
 

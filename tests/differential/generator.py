@@ -9,14 +9,12 @@ import random
 import values
 from sequence import RESP2, RESP3, Sequence, Step
 
-SLOTS = 16384
 DATABASES_PER_LANE = 2
 STEPS = (40, 140)
 SWITCH_CHANCE = 0.06  # to the other connection: what was sent before is waited for
 SPOIL_CHANCE = 0.07
 RISKY_CHANCE = 0.25  # of a sequence to hold a step of which a known difference may change the state
 STEP_MS = 100_000  # between any two relative times
-GROUPS = 16
 
 PRODUCTIONS = {}  # name → (weight, function)
 RISKY = {}
@@ -36,24 +34,6 @@ def keep_only(names):
     """For a look at a few commands."""
     for name in set(PRODUCTIONS) - set(names):
         del PRODUCTIONS[name]
-
-
-def crc16(data):
-    crc = 0
-    for byte in data:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = ((crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
-    return crc
-
-
-def group_of(key):
-    begin = key.find(b"{")
-    if begin >= 0:
-        end = key.find(b"}", begin + 1)
-        if end > begin + 1:
-            key = key[begin + 1 : end]
-    return crc16(key) % SLOTS * GROUPS // SLOTS
 
 
 class Generator:
@@ -84,7 +64,7 @@ class Generator:
     # Keys.
 
     def tagged(self):
-        """All of one group."""
+        """Of few groups: keys meet."""
         tail = self.pick(values.TAGGED_TAILS[:3] if self.chance(0.9) else values.TAGGED_TAILS)
         return b"{%s}%s" % (self.tag.encode(), tail)
 
@@ -175,12 +155,7 @@ class Generator:
         args[0] = self.word(args[0])
         if function.__module__ in SPOILED_MODULES and self.chance(SPOIL_CHANCE):
             args = self.spoil(args)
-        return [Step([args], is_risky=self.is_risky(args))]
-
-    def is_risky(self, args):
-        """Writes of several keys that are not all in one group: refused until transactions come."""
-        keys = written_together(args)
-        return len({group_of(key) for key in keys}) > 1
+        return [Step([args])]
 
     def sequence(self, is_alone=False):
         sequence = Sequence(self.seed, self.databases, is_alone=is_alone)
@@ -199,25 +174,11 @@ class Generator:
             for step in self.steps_of(table):
                 if step.is_risky and not is_last:
                     continue
-                step.connection = connection
+                other = RESP3 if connection == RESP2 else RESP2
+                step.connection = other if step.is_of_other else connection
                 sequence.steps.append(step)
         return sequence
 
 
 SPOILED_MODULES = {"grammar_strings", "grammar_keys"}
 NAMING_A_DATABASE = {b"SELECT", b"MOVE", b"COPY"}
-EVERY_SECOND = {b"MSET", b"MSETNX"}
-TOGETHER = {b"RENAME": (1, 3), b"RENAMENX": (1, 3), b"COPY": (1, 3), b"LCS": (1, 3)}
-
-
-def written_together(args):
-    """The keys of a command that has to run in one group."""
-    name = args[0].upper()
-    if name in EVERY_SECOND:
-        return args[1::2]
-    if name == b"BITOP":
-        return args[2:]
-    if name in (b"DEL", b"UNLINK"):
-        return args[1:]
-    first, end = TOGETHER.get(name, (0, 0))
-    return args[first:end]

@@ -11,7 +11,7 @@ GONE_AFTER_MS = 15  # by the clock of a reader, on any node
 
 @production(5)
 def del_(g):
-    keys = [g.key()] if g.chance(0.4) else [g.tagged() for _ in range(g.random.randint(1, 4))]
+    keys = g.keys()
     return [g.pick([b"DEL", b"DEL", b"UNLINK"]), *keys]
 
 
@@ -78,16 +78,16 @@ def gone_by_itself(g):
         [
             [b"GET", key], [b"EXISTS", key], [b"TTL", key], [b"APPEND", key, b"x"], [b"INCR", key],
             [b"PERSIST", key], [b"SET", key, b"new", b"KEEPTTL"], [b"SET", key, b"new", b"XX"],
-            [b"GETRANGE", key, b"0", b"-1"], [b"RENAMENX", key, g.tagged()], [b"DEL", key],
+            [b"GETRANGE", key, b"0", b"-1"], [b"RENAMENX", key, g.key()], [b"DEL", key],
             [b"OBJECT", b"ENCODING", key], [b"MGET", key, key], [b"DUMP", key], [b"TYPE", key],
         ]  # fmt: skip
     )
-    return [Step(how, pause_ms=GONE_AFTER_MS), Step([after], is_risky=g.is_risky(after))]
+    return [Step(how, pause_ms=GONE_AFTER_MS), Step([after])]
 
 
 @production(4)
 def rename(g):
-    return [g.pick([b"RENAME", b"RENAMENX"]), g.tagged(), g.tagged()]
+    return [g.pick([b"RENAME", b"RENAMENX"]), g.key(), g.key()]
 
 
 @production(4)
@@ -98,7 +98,7 @@ def copy(g):
         options.append(g.word(name))
         if name == "DB" and g.chance(0.95):
             options.append(other_database(g))
-    return [b"COPY", g.tagged(), g.tagged(), *options]
+    return [b"COPY", g.key(), g.key(), *options]
 
 
 def other_database(g):
@@ -196,7 +196,7 @@ def memory_usage(g):
 @production(4)
 def dump(g):
     """Each server restores what the other has dumped."""
-    key, other = g.tagged(), g.tagged()
+    key, other = g.key(), g.key()
     ttl = g.pick([b"0", b"0", b"%d" % g.relative_ms()])
     return Step([[b"DUMP", key], [b"RESTORE", other, ttl, b"?", b"REPLACE"]], how="crosswise")
 
@@ -221,21 +221,6 @@ def restore(g):
             options.append(g.pick([b"0", b"10", b"255", b"256", b"-1", b"abc"]))
     ttl = b"0" if g.chance(0.4) else g.time("ms", is_absolute)
     return [b"RESTORE", g.key(), ttl, payload, *options]
-
-
-@production(1, RISKY)
-def del_anywhere(g):
-    return [g.pick([b"DEL", b"UNLINK"]), *g.keys()]
-
-
-@production(1, RISKY)
-def rename_anywhere(g):
-    return [g.pick([b"RENAME", b"RENAMENX"]), g.key(), g.key()]
-
-
-@production(1, RISKY)
-def copy_anywhere(g):
-    return [b"COPY", g.key(), g.key(), *([b"REPLACE"] if g.chance(0.5) else [])]
 
 
 @production(1, RISKY)

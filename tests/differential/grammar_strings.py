@@ -1,6 +1,6 @@
 """String and bitmap commands."""
 
-from generator import RISKY, production
+from generator import production
 
 
 def set_options(g):
@@ -68,7 +68,7 @@ def mget(g):
 def pairs(g):
     words = []
     for _ in range(g.pick([1, 2, 3])):
-        words += [g.tagged(), g.value()]
+        words += [g.key(), g.value()]
     return words[: len(words) - (1 if g.chance(0.06) else 0)]
 
 
@@ -125,7 +125,7 @@ def lcs(g):
         options.append(g.word(name))
         if name == "MINMATCHLEN" and g.chance(0.9):
             options.append(g.integer())
-    return [b"LCS", g.tagged(), g.tagged(), *options]
+    return [b"LCS", g.key(), g.key(), *options]
 
 
 @production(4)
@@ -160,8 +160,8 @@ def bitpos(g):
 @production(4)
 def bitop(g):
     operation = g.word(g.pick(["AND", "OR", "XOR", "NOT", "NOT", "DIFF"]))
-    sources = [g.tagged() for _ in range(g.pick([1, 1, 2, 3, 4]))]
-    return [b"BITOP", operation, g.tagged(), *sources]
+    sources = [g.key() for _ in range(g.pick([1, 1, 2, 3, 4]))]
+    return [b"BITOP", operation, g.key(), *sources]
 
 
 def field_type(g):
@@ -201,32 +201,3 @@ def bitfield(g):
 def bitfield_ro(g):
     names = ["GET"] * 8 + ["SET", "OVERFLOW"]
     return [b"BITFIELD_RO", g.key(), *field_operations(g, names)]
-
-
-# Commands that need one group, with keys of any.
-
-
-@production(2, RISKY)
-def mset_anywhere(g):
-    words = [b"MSET"]
-    for key in g.keys():
-        words += [key, g.value()]
-    return words
-
-
-@production(2, RISKY)
-def msetnx_anywhere(g):
-    words = [b"MSETNX"]
-    for key in g.keys():
-        words += [key, g.value()]
-    return words
-
-
-@production(1, RISKY)
-def bitop_anywhere(g):
-    return [b"BITOP", g.pick([b"AND", b"OR", b"XOR"]), g.key(), *g.keys()]
-
-
-@production(1, RISKY)
-def lcs_anywhere(g):
-    return [b"LCS", g.key(), g.key()]

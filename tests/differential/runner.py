@@ -9,6 +9,7 @@ import time
 import grammar_keys  # noqa: F401: registers its productions
 import grammar_server  # noqa: F401
 import grammar_strings  # noqa: F401
+import grammar_transactions  # noqa: F401
 from execute import Unsettled, run_sequence
 from generator import DATABASES_PER_LANE, Generator
 from shrink import shrink

@@ -23,6 +23,7 @@ class Step:
     replies: int = -1  # so many are read; -1: one for each command
     pause_ms: int = 0  # afterwards
     is_risky: bool = False  # a known difference may change the state: ends its sequence then
+    is_of_other: bool = False  # sent on the other connection than what is around it
 
     def bytes_to_send(self):
         return self.raw or b"".join(encode(command) for command in self.commands)

@@ -354,6 +354,7 @@ static inline void answer_row(struct world *w, uint32_t group, const char *value
 {
     struct buf rows;
     struct buf object;
+    struct buf versions;
     buf_init(&rows, SIZE_MAX / 2);
     buf_init(&object, SIZE_MAX / 2);
     if (value != NULL) {
@@ -367,9 +368,16 @@ static inline void answer_row(struct world *w, uint32_t group, const char *value
         buf_extend(&object, object_size(&o));
     }
     txn_row_append(&rows, buf_bytes(&object));
+    uint64_t answered = value != NULL ? version : TXN_VERSION_ABSENT;
+    versions_of(&versions, &answered, 1);
     answer_with(w,
                 group,
-                &(struct txn_answer){.state = TXN_STATE_COMMITTED, .rows = buf_bytes(&rows)});
+                &(struct txn_answer){
+                    .state = TXN_STATE_COMMITTED,
+                    .versions = buf_bytes(&versions),
+                    .rows = buf_bytes(&rows),
+                });
+    buf_deinit(&versions);
     buf_deinit(&rows);
     buf_deinit(&object);
 }
