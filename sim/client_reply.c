@@ -34,6 +34,13 @@ static bool promises_not_executed(struct bytes text)
     return false;
 }
 
+/* A transaction over groups has one time for all of them: its gateway's (ORD-4). */
+static bool is_of_clocks(const struct workload *w, struct bytes text)
+{
+    bool have_jumped = w->world->clock_least_ms != 0 || w->world->clock_most_ms != 0;
+    return have_jumped && starts_with(text, "ERR the clock of the node this client talks to ");
+}
+
 /*
  * Writes that a full disk refuses, while one is full or was a moment ago; and reads of a key whose
  * end cannot be written down.
@@ -58,7 +65,7 @@ enum fate client_fate_of_error(struct workload *w, struct bytes text, bool may_w
     if (starts_with(text, "UNKNOWNRESULT ")) {
         return FATE_UNKNOWN;
     }
-    return promises_not_executed(text) ? FATE_REFUSED : FATE_BAD;
+    return promises_not_executed(text) || is_of_clocks(w, text) ? FATE_REFUSED : FATE_BAD;
 }
 
 static bool take_value(const struct resp_value *v, struct linear_value *out_value)

@@ -195,17 +195,6 @@ static bool take_array(struct dealer *c,
 
 /* ---- one reply ------------------------------------------------------------------------------- */
 
-/* One that says that nothing was done, and why. */
-static enum fate fate_of_error(struct dealer *c, const struct resp_value *v, bool is_write)
-{
-    const struct world *w = c->deals->world;
-    bool have_clocks_jumped = w->clock_least_ms != 0 || w->clock_most_ms != 0;
-    if (have_clocks_jumped && begins_with(v, "ERR the clock of the node this client talks to")) {
-        return FATE_REFUSED;
-    }
-    return client_fate_of_error(c->deals->workload, v->text, is_write);
-}
-
 /* Right, for a command that was executed. */
 static bool take_value(struct dealer *c,
                        const struct item *item,
@@ -277,7 +266,7 @@ static enum fate take_exec(struct dealer *c,
         return c->must_fail || c->has_trouble ? FATE_REFUSED : FATE_BAD;
     }
     if (v->type == RESP_TYPE_ERROR) {
-        return fate_of_error(c, v, item->is_write);
+        return client_fate_of_error(c->deals->workload, v->text, item->is_write);
     }
     return take_replies_of_exec(c, v, rest);
 }
@@ -294,7 +283,7 @@ static enum fate take(struct dealer *c,
         return FATE_TOLD;
     }
     bool is_error = v->type == RESP_TYPE_ERROR && !c->deals->world->is_failed;
-    return is_error ? fate_of_error(c, v, item->is_write) : FATE_BAD;
+    return is_error ? client_fate_of_error(c->deals->workload, v->text, item->is_write) : FATE_BAD;
 }
 
 static void note_deal(struct dealer *c,

@@ -14,8 +14,9 @@ struct orphans {
     struct world *world;
     struct sim_network *network;
     const struct watch *watch;
-    uint64_t rounds;     /* finished */
-    uint64_t found;      /* transactions that were open where a leader was, when their gateway had just died */
+    uint64_t rounds; /* finished */
+    uint64_t found;  /* transactions that were open where a leader was, when their gateway had just
+                        died */
     uint64_t longest_us; /* from then on, all groups led, until the last of them was free */
     /* private */
     struct prng prng;
