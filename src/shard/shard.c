@@ -42,6 +42,7 @@ struct shard *shard_create(struct env *env,
     view_local_init(&s->apply_view, store, s->databases);
     s->apply_view.operations = &s->operations;
     s->apply_view.expired = &stats->keys_expired;
+    s->apply_view.deleted_at = s->deleted_at;
     view_local_init(&s->read_view, store, s->databases);
     s->apply_view.base.slot_first = s->read_view.base.slot_first = options->slot_first;
     s->apply_view.base.slot_end = s->read_view.base.slot_end = options->slot_end;

@@ -129,6 +129,7 @@ void exec_answer(struct shard *s, struct buf *reply, const struct txn_answer *an
 /* ---- reads ----------------------------------------------------------------------------------- */
 
 struct versions {
+    struct shard *shard;
     struct view *view;
     struct buf out;
     bool is_missing;
@@ -142,6 +143,9 @@ static bool add_version(void *ctx, uint8_t database, struct bytes key, bool is_w
     if (!version_of(v->view, database, key, &version)) {
         v->is_missing = true;
         return false;
+    }
+    if (version == 0) {
+        version = TXN_VERSION_ABSENT | v->shard->deleted_at[view_local_bucket(key)];
     }
     put_u64_le(buf_reserve(&v->out, VERSION_BYTES), version);
     buf_extend(&v->out, VERSION_BYTES);
@@ -248,7 +252,7 @@ static bool add_row(struct view *view, const struct txn_key *key, struct buf *ro
     return true;
 }
 
-static bool read_rows(struct shard *s, struct view *view, struct buf *reply)
+static bool read_rows(struct shard *s, struct versions *versions, struct buf *reply)
 {
     struct bytes keys = s->args.list[1];
     struct buf rows;
@@ -258,12 +262,17 @@ static bool read_rows(struct shard *s, struct view *view, struct buf *reply)
     while (keys.size > 0 && is_done && rows.size <= SHARD_TXN_ROWS_BYTES) {
         enum status status = txn_key_take(&keys, &key);
         ensure(status == STATUS_OK); /* shard_txn_check */
-        is_done = add_row(view, &key, &rows);
+        is_done = add_row(versions->view, &key, &rows) &&
+                  add_version(versions, key.database, key.key, false);
     }
     if (is_done && rows.size > SHARD_TXN_ROWS_BYTES) {
         resp_write_error(reply, "ERR the values that the transaction reads are too large");
     } else if (is_done) {
-        struct txn_answer answer = {.state = TXN_STATE_COMMITTED, .rows = buf_bytes(&rows)};
+        struct txn_answer answer = {
+            .state = TXN_STATE_COMMITTED,
+            .versions = buf_bytes(&versions->out),
+            .rows = buf_bytes(&rows),
+        };
         exec_answer(s, reply, &answer);
     }
     buf_deinit(&rows);
@@ -275,7 +284,7 @@ enum command_result shard_exec_read(struct shard *s,
                                     uint64_t now_ms,
                                     struct buf *reply)
 {
-    struct versions versions = {.view = &s->read_view.base};
+    struct versions versions = {.shard = s, .view = &s->read_view.base};
     bool is_done = false;
     buf_init(&versions.out, SIZE_MAX / 2);
     switch ((int)row->id) {
@@ -286,7 +295,7 @@ enum command_result shard_exec_read(struct shard *s,
         is_done = read_versions(s, &versions, reply);
         break;
     case COMMAND_ID_ROWS:
-        is_done = read_rows(s, versions.view, reply);
+        is_done = read_rows(s, &versions, reply);
         break;
     default:
         unreachable("no other read is the shard's own");

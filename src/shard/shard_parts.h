@@ -77,6 +77,11 @@ struct shard {
     /* State of the group, the same on all replicas at the same index. */
     uint64_t time_ms;    /* group time (ORD-4) */
     uint64_t operations; /* operation counter (ORD-3) */
+    /*
+     * What the counter was at the last deletion of a key of each bucket, or later. Not state: where
+     * another replica knows less, readers look again (TXN-14).
+     */
+    uint64_t deleted_at[VIEW_LOCAL_BUCKETS];
     struct dup *dup;
     struct participant *participant;
     uint64_t participant_empty_bytes; /* that it takes without any transaction */

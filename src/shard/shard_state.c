@@ -261,6 +261,9 @@ enum status shard_restore(void *owner,
     shard_hold_update(s);
     s->time_ms = to.row.time_ms;
     s->operations = to.row.operations;
+    for (size_t i = 0; i < VIEW_LOCAL_BUCKETS; i++) {
+        s->deleted_at[i] = s->operations; /* what was deleted before, or when, is not known */
+    }
     memcpy(s->databases, to.row.databases, sizeof s->databases);
     s->generation = generation;
     s->is_restored = true;

@@ -106,9 +106,15 @@ static void delete_row(struct view_local *v, struct bytes key, const struct obje
     index_remove(v, key, old->expires_ms);
     v->is_known = false;
     store_delete(v->store, buf_bytes(&v->row_key));
+    v->deleted_at[view_local_bucket(key)] = *v->operations;
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */
+
+uint32_t view_local_bucket(struct bytes key)
+{
+    return row_key_hash(key) % VIEW_LOCAL_BUCKETS;
+}
 
 /* For a read: by the clock, but not by group time. */
 static bool is_due(const struct view_local *v, const struct object *o)
@@ -322,6 +328,9 @@ static void local_flush(struct view *view)
     v->flushed |= 1u << v->space.database;
     v->is_known = false;
     (*v->operations)++;
+    for (size_t i = 0; i < VIEW_LOCAL_BUCKETS; i++) {
+        v->deleted_at[i] = *v->operations;
+    }
 }
 
 static const struct view_ops local_ops = {

@@ -11,6 +11,9 @@
 #include "shard/participant.h"
 #include "store/store.h"
 
+/* Keys fall into so many buckets, for what is remembered of deletions. */
+#define VIEW_LOCAL_BUCKETS 1024u
+
 struct view_local {
     struct view base;
     struct store *store;
@@ -28,6 +31,7 @@ struct view_local {
     /* At apply. NULL for a read. */
     uint64_t *operations; /* the group's operation counter */
     uint64_t *expired;    /* statistics */
+    uint64_t *deleted_at; /* [VIEW_LOCAL_BUCKETS], see view_local_bucket */
     /*
      * Databases flushed since view_local_begin_entry, a bit each: all their rows are of this entry,
      * so at hand; nobody could fetch them before.
@@ -78,6 +82,11 @@ void view_local_begin(struct view_local *v,
 MUST_CHECK enum status view_local_has_expired(struct view_local *v,
                                               struct bytes key,
                                               bool *out_has);
+/*
+ * The bucket of a key, of any database: the operation counter of the last deletion in it says
+ * whether one that is absent may have been there meanwhile (TXN_VERSION_ABSENT).
+ */
+uint32_t view_local_bucket(struct bytes key);
 void view_local_deinit(struct view_local *v);
 
 #endif

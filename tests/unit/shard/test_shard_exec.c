@@ -178,7 +178,7 @@ TEST(execread_tells_versions)
     struct txn_answer answer = answer_of(&a);
     CHECK_EQ(answer.versions.size, 4 * 8u);
     CHECK_EQ(get_u64_le(answer.versions.data), version_at(&w, "b"));
-    CHECK_EQ(get_u64_le(answer.versions.data + 8), 0u);
+    CHECK_EQ(get_u64_le(answer.versions.data + 8), answered_at(&w, "c"));
     CHECK_EQ(get_u64_le(answer.versions.data + 16), version_at(&w, "b"));
     CHECK_EQ(get_u64_le(answer.versions.data + 24), version_at(&w, "a"));
     check_answer(&a, TXN_STATE_COMMITTED, "*3\r\n$1\r\n2\r\n" NIL "$1\r\n2\r\n$1\r\n1\r\n");
@@ -190,6 +190,30 @@ TEST(execread_tells_versions)
     check_answer(&a, TXN_STATE_NO_COMPARE, "");
     work_deinit(&k);
     world_stop(&w);
+}
+
+/* TXN-14: absent, there, absent again is not the same for two looks; for compares it is (TXN-22).
+ */
+TEST(absent_keys_tell_what_was_meanwhile)
+{
+    static const char *const ends[] = {"DEL k", "FLUSHDB", "RENAME k other", "GETDEL k"};
+    static const char *const replies[] = {":1\r\n", OK, OK, "$1\r\nv\r\n"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct shard_world w;
+        world_start(&w);
+        uint64_t before = answered_at(&w, "k");
+        CHECK((before & TXN_VERSION_ABSENT) != 0);
+        check_command(&w, "SET unrelated v", OK);
+        CHECK_EQ(answered_at(&w, "k"), before);
+        check_command(&w, "SET k v", OK);
+        CHECK((answered_at(&w, "k") & TXN_VERSION_ABSENT) == 0);
+        check_command(&w, ends[i], replies[i]);
+        uint64_t after = answered_at(&w, "k");
+        CHECK((after & TXN_VERSION_ABSENT) != 0);
+        CHECK(after != before);
+        CHECK_EQ(version_at(&w, "k"), 0u);
+        world_stop(&w);
+    }
 }
 
 /* ORD-5: also inside a transaction a reader ends no key by its clock alone. */

@@ -261,7 +261,8 @@ static inline void check_order(struct shard_world *w,
 }
 
 /* The version of a key of database 0. */
-static inline uint64_t version_at(struct shard_world *w, const char *key)
+/* As VERSIONS answers it: with TXN_VERSION_ABSENT. */
+static inline uint64_t answered_at(struct shard_world *w, const char *key)
 {
     struct buf argument;
     struct ask a;
@@ -277,6 +278,12 @@ static inline uint64_t version_at(struct shard_world *w, const char *key)
     buf_deinit(&a.reply);
     buf_deinit(&argument);
     return version;
+}
+
+/* As a compare names it. */
+static inline uint64_t version_at(struct shard_world *w, const char *key)
+{
+    return txn_version(answered_at(w, key));
 }
 
 /* An order that breaks a promise: the replica halts, and says why. */
