@@ -2,6 +2,7 @@
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 
+#include "sim/pipeline.h"
 #include "sim/workload.h"
 
 #define CLIENT_PENDING_MAX 64u
@@ -11,6 +12,7 @@ enum client_role {
     CLIENT_ORDINARY,
     CLIENT_ORDER_WRITER,
     CLIENT_ORDER_READER,
+    CLIENT_PIPELINER,
     CLIENT_FINAL_READER,
 };
 
@@ -37,6 +39,14 @@ struct pending {
     unsigned pair;
 };
 
+enum fate {
+    FATE_TOLD,    /* the outcome is known */
+    FATE_REFUSED, /* not executed, and never will be (DUP-6) */
+    FATE_SILENT,  /* executed, but says nothing about a single key */
+    FATE_UNKNOWN, /* may be executed, now or later */
+    FATE_BAD,     /* no such reply is possible */
+};
+
 struct workload_client {
     struct workload *workload;
     unsigned index;
@@ -47,10 +57,11 @@ struct workload_client {
     uint32_t session;
     struct buf input;
     struct pending pending[CLIENT_PENDING_MAX];
-    size_t pending_count;
-    int64_t flag_seen; /* by the reader: waits for the data; -1: refused */
-    uint64_t life;     /* of the connection: older timers are stale */
-    uint64_t batch;    /* grows with each batch: its timeout is stale after the replies */
+    size_t pending_count;      /* also of a pipeliner, whose commands are in its pipeline */
+    struct pipeline *pipeline; /* NULL: no pipeliner */
+    int64_t flag_seen;         /* by the reader: waits for the data; -1: refused */
+    uint64_t life;             /* of the connection: older timers are stale */
+    uint64_t batch;            /* grows with each batch: its timeout is stale after the replies */
     bool is_active;
     bool is_connected;
 };

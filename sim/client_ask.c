@@ -8,7 +8,12 @@
 
 #define HOT_OPERATIONS_MAX 120u /* of a key, before the next one is hot */
 #define LONG_PX_MS 1000000000u
-#define SHORT_PX_MS_MAX 1500u
+/* Of keys that expire: seen to end often, and seen to live often. */
+#define SHORT_PX_MS_MIN 20u
+#define SHORT_PX_MS_MAX 500u
+#define SLOW_PX_MS_MIN 800u
+#define SLOW_PX_MS_MAX 3000u
+#define HOT_BRIEF_US (6 * SECOND_US)
 #define ORDER_ROUNDS_BATCH 3
 
 static struct pending *expect(struct workload_client *c, enum pending_kind kind)
@@ -19,18 +24,37 @@ static struct pending *expect(struct workload_client *c, enum pending_kind kind)
     return p;
 }
 
-static void append_command(struct buf *out,
-                           const struct history_key *key,
-                           const struct linear_operation *op,
-                           uint64_t px_ms)
+/* The option of SET and GETEX, or the argument of PEXPIRE and PEXPIREAT. */
+static void append_expiry(const struct workload *w,
+                          struct buf *out,
+                          const struct linear_operation *op)
 {
-    static const char *const names[] = {"GET", "SET", "SET", "DEL", "INCR", "EXISTS"};
+    char digits[24];
+    uint64_t ms = op->ttl_ms;
+    if (op->is_absolute) {
+        ms += w->options.wall_start_ms + op->call_us / MS_US;
+    }
+    (void)snprintf(digits, sizeof digits, "%" PRIu64, ms);
+    if (op->kind != LINEAR_EXPIRE) {
+        resp_put_text(out, op->is_absolute ? "PXAT" : "PX");
+    }
+    resp_put_text(out, digits);
+}
+
+static void append_command(const struct workload *w,
+                           struct buf *out,
+                           const struct history_key *key,
+                           const struct linear_operation *op)
+{
+    static const char *const names[] =
+        {"GET", "SET", "SET", "DEL", "INCR", "EXISTS", "PEXPIRE", "PERSIST", "GETEX"};
     bool is_set = op->kind == LINEAR_SET || op->kind == LINEAR_SET_NX;
     unsigned words = is_set ? 3 : 2;
     words += op->kind == LINEAR_SET_NX ? 1 : 0;
-    words += px_ms > 0 ? 2 : 0;
+    words += op->ttl_ms == 0 ? 0 : op->kind == LINEAR_EXPIRE ? 1 : 2;
     buf_printf(out, "*%u\r\n", words);
-    resp_put_text(out, names[op->kind]);
+    bool is_at = op->kind == LINEAR_EXPIRE && op->is_absolute;
+    resp_put_text(out, is_at ? "PEXPIREAT" : names[op->kind]);
     resp_put_text(out, key->name);
     if (is_set) {
         resp_put_value(out, op->argument);
@@ -38,11 +62,8 @@ static void append_command(struct buf *out,
     if (op->kind == LINEAR_SET_NX) {
         resp_put_text(out, "NX");
     }
-    if (px_ms > 0) {
-        char digits[24];
-        (void)snprintf(digits, sizeof digits, "%" PRIu64, px_ms);
-        resp_put_text(out, "PX");
-        resp_put_text(out, digits);
+    if (op->ttl_ms > 0) {
+        append_expiry(w, out, op);
     }
 }
 
@@ -50,17 +71,15 @@ static void append_command(struct buf *out,
 static const struct linear_operation *remember(struct workload_client *c,
                                                struct pending *p,
                                                uint32_t key_index,
-                                               enum linear_kind kind)
+                                               struct linear_operation asked)
 {
     struct workload *w = c->workload;
     struct history_key *key = &w->history.keys[key_index];
-    struct linear_operation op = {
-        .session = c->session,
-        .kind = kind,
-        .call_us = w->world->now_us,
-        .return_us = LINEAR_UNKNOWN,
-    };
-    if (kind == LINEAR_SET || kind == LINEAR_SET_NX) {
+    struct linear_operation op = asked;
+    op.session = c->session;
+    op.call_us = w->world->now_us;
+    op.return_us = LINEAR_UNKNOWN;
+    if (op.kind == LINEAR_SET || op.kind == LINEAR_SET_NX) {
         bool is_integer = prng_chance(&c->prng, key->is_counter ? 800 : 50);
         int64_t number = w->value_next++;
         op.argument.type = is_integer ? LINEAR_INTEGER : LINEAR_TEXT;
@@ -82,25 +101,60 @@ static const struct linear_operation *remember(struct workload_client *c,
 static void ask_key(struct workload_client *c,
                     struct buf *out,
                     uint32_t key,
-                    enum linear_kind kind,
-                    uint64_t px_ms)
+                    struct linear_operation asked)
 {
-    const struct linear_operation *op = remember(c, expect(c, PENDING_KEY), key, kind);
-    append_command(out, &c->workload->history.keys[key], op, px_ms);
+    struct workload *w = c->workload;
+    const struct linear_operation *op = remember(c, expect(c, PENDING_KEY), key, asked);
+    append_command(w, out, &w->history.keys[key], op);
 }
 
-static enum linear_kind random_kind(struct prng *p, bool is_expiring)
+static struct linear_operation random_operation(struct prng *p)
 {
     uint64_t x = prng_below(p, 100);
-    if (is_expiring) {
-        return x < 60 ? LINEAR_GET : LINEAR_SET;
+    struct linear_operation op = {
+        .kind = x < 33   ? LINEAR_GET
+                : x < 58 ? LINEAR_SET
+                : x < 66 ? LINEAR_SET_NX
+                : x < 74 ? LINEAR_DEL
+                : x < 92 ? LINEAR_INCR
+                         : LINEAR_EXISTS,
+    };
+    if (op.kind == LINEAR_SET && prng_chance(p, 100)) {
+        op.ttl_ms = LONG_PX_MS;
     }
-    return x < 33   ? LINEAR_GET
-           : x < 58 ? LINEAR_SET
-           : x < 66 ? LINEAR_SET_NX
-           : x < 74 ? LINEAR_DEL
-           : x < 92 ? LINEAR_INCR
-                    : LINEAR_EXISTS;
+    return op;
+}
+
+/* On a key that expires; seldom for ever. */
+static struct linear_operation random_brief(struct prng *p, const struct history_key *key)
+{
+    uint64_t x = prng_below(p, 100);
+    uint64_t short_ms = prng_between(p, SHORT_PX_MS_MIN, SHORT_PX_MS_MAX);
+    uint64_t slow_ms = prng_between(p, SLOW_PX_MS_MIN, SLOW_PX_MS_MAX);
+    bool is_absolute = prng_chance(p, 250);
+    bool may_last = prng_chance(p, 50);
+    struct linear_operation op = {
+        .kind = x < 52   ? LINEAR_GET
+                : x < 80 ? LINEAR_SET
+                : x < 87 ? LINEAR_EXPIRE
+                : x < 91 ? LINEAR_PERSIST
+                : x < 97 ? LINEAR_GETEX
+                         : LINEAR_DEL,
+    };
+    bool is_forever = op.kind == LINEAR_SET && may_last;
+    bool has_expiry = op.kind == LINEAR_SET || op.kind == LINEAR_EXPIRE || op.kind == LINEAR_GETEX;
+    if (has_expiry && !is_forever) {
+        op.ttl_ms = key->is_slow ? slow_ms : short_ms;
+        op.is_absolute = is_absolute;
+    }
+    return op;
+}
+
+/* Two of those that expire are hot, for a while: many look at them when their time comes. */
+static uint32_t hot_brief(const struct workload *w, struct prng *p)
+{
+    uint64_t round = w->world->now_us / HOT_BRIEF_US + prng_below(p, 2);
+    return w->options.keys + (uint32_t)(round % w->options.expiring_keys);
 }
 
 /*
@@ -109,6 +163,9 @@ static enum linear_kind random_kind(struct prng *p, bool is_expiring)
  */
 static uint32_t random_key(struct workload *w, struct prng *p)
 {
+    if (w->options.brief_per_mille > 0 && prng_chance(p, w->options.brief_per_mille)) {
+        return hot_brief(w, p);
+    }
     if (!prng_chance(p, 400)) {
         return (uint32_t)prng_below(p, w->history.key_count);
     }
@@ -142,7 +199,8 @@ static void ask_many(struct workload_client *c, struct buf *out, bool is_mget)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t limit = is_mget ? w->history.key_count : w->options.keys;
         uint32_t key = (first + i) % limit;
-        (void)remember(c, p, key, is_mget ? LINEAR_GET : LINEAR_EXISTS);
+        struct linear_operation op = {.kind = is_mget ? LINEAR_GET : LINEAR_EXISTS};
+        (void)remember(c, p, key, op);
         resp_put_text(out, w->history.keys[key].name);
     }
 }
@@ -157,14 +215,11 @@ static void ask_random(struct workload_client *c, struct buf *out)
         ask_many(c, out, x < 75);
     } else {
         uint32_t key = random_key(w, &c->prng);
-        enum linear_kind kind = random_kind(&c->prng, w->history.keys[key].is_expiring);
-        uint64_t px_ms = 0;
-        if (kind == LINEAR_SET && w->history.keys[key].is_expiring) {
-            px_ms = prng_between(&c->prng, 20, SHORT_PX_MS_MAX);
-        } else if (kind == LINEAR_SET && prng_chance(&c->prng, 100)) {
-            px_ms = LONG_PX_MS;
-        }
-        ask_key(c, out, key, kind, px_ms);
+        const struct history_key *asked = &w->history.keys[key];
+        ask_key(c,
+                out,
+                key,
+                asked->is_expiring ? random_brief(&c->prng, asked) : random_operation(&c->prng));
     }
 }
 
@@ -197,9 +252,25 @@ static void ask_order_reads(struct workload_client *c, struct buf *out)
     expect(c, PENDING_GET_DATA)->pair = order_current(order);
 }
 
+static void ask_pipeline(struct workload_client *c, struct buf *out)
+{
+    struct workload *w = c->workload;
+    size_t count = (size_t)prng_between(&c->prng, 1, PIPELINE_PENDING_MAX);
+    pipeline_ask(c->pipeline, &c->prng, count, &w->value_next, out);
+    world_trace(w->world,
+                "client %u pipelines, %zu are under way",
+                c->index,
+                c->pipeline->pending_count);
+    c->pending_count = c->pipeline->pending_count;
+}
+
 void client_ask(struct workload_client *c, struct buf *out)
 {
     struct workload *w = c->workload;
+    if (c->role == CLIENT_PIPELINER) {
+        ask_pipeline(c, out);
+        return;
+    }
     size_t room = CLIENT_PENDING_MAX - c->pending_count;
     uint64_t limit = prng_between(&c->prng, 1, w->options.pipeline_max);
     if (limit > room || room < 2 * ORDER_ROUNDS_BATCH) {
@@ -214,9 +285,11 @@ void client_ask(struct workload_client *c, struct buf *out)
         return;
     case CLIENT_FINAL_READER:
         for (uint32_t key = 0; key < w->history.key_count; key++) {
-            ask_key(c, out, key, LINEAR_GET, 0);
+            ask_key(c, out, key, (struct linear_operation){.kind = LINEAR_GET});
         }
         return;
+    case CLIENT_PIPELINER:
+        break; /* above */
     case CLIENT_ORDINARY:
         for (uint64_t i = 0; i < limit; i++) {
             ask_random(c, out);

@@ -8,14 +8,6 @@
 
 #define BESIDE_US (100 * MS_US)
 
-enum fate {
-    FATE_TOLD,    /* the outcome is known */
-    FATE_REFUSED, /* not executed, and never will be (DUP-6) */
-    FATE_SILENT,  /* executed, but says nothing about a single key */
-    FATE_UNKNOWN, /* may be executed, now or later */
-    FATE_BAD,     /* no such reply is possible */
-};
-
 static bool starts_with(struct bytes text, const char *prefix)
 {
     size_t size = strlen(prefix);
@@ -86,6 +78,7 @@ static bool take_outcome(struct linear_operation *op, const struct resp_value *v
 {
     switch (op->kind) {
     case LINEAR_GET:
+    case LINEAR_GETEX:
         return take_value(v, &op->value);
     case LINEAR_SET:
         return is_ok(v);
@@ -94,6 +87,8 @@ static bool take_outcome(struct linear_operation *op, const struct resp_value *v
         return !op->is_done || is_ok(v);
     case LINEAR_DEL:
     case LINEAR_EXISTS:
+    case LINEAR_EXPIRE:
+    case LINEAR_PERSIST:
         op->is_done = v->integer == 1;
         return v->type == RESP_TYPE_INTEGER && (v->integer == 0 || v->integer == 1);
     case LINEAR_INCR:
@@ -187,6 +182,20 @@ static void trace_told(struct workload_client *c, const struct history_key *key,
     buf_deinit(&text);
 }
 
+/* Was it seen for the last time just now? */
+static void note_end(struct workload *w, struct history_key *key, const struct linear_operation *op)
+{
+    bool is_read = op->kind == LINEAR_GET || op->kind == LINEAR_GETEX;
+    if (!key->is_expiring || !is_read) {
+        return;
+    }
+    bool is_there = op->value.type != LINEAR_ABSENT;
+    if (key->was_there && !is_there && w->key_ended != NULL) {
+        w->key_ended(w->owner);
+    }
+    key->was_there = is_there;
+}
+
 static void note_fate(struct workload_client *c, const struct pending *p, enum fate fate)
 {
     struct workload *w = c->workload;
@@ -197,6 +206,9 @@ static void note_fate(struct workload_client *c, const struct pending *p, enum f
         key->operations[at].return_us = is_told ? w->world->now_us : LINEAR_UNKNOWN;
         key->is_void[at] = fate == FATE_REFUSED || fate == FATE_SILENT;
         trace_told(c, key, at);
+        if (is_told) {
+            note_end(w, key, &key->operations[at]);
+        }
     }
 }
 
@@ -300,6 +312,45 @@ static void note_read(struct workload *w, const struct pending *p, enum fate fat
     w->reads_when_full += is_read && is_full && fate == FATE_TOLD ? 1 : 0;
 }
 
+static void fail_pipeline(struct workload_client *c,
+                          const struct pipeline_command *command,
+                          const struct resp_value *v)
+{
+    struct buf about;
+    buf_init(&about, KIB);
+    pipeline_print(c->pipeline, command, &about);
+    buf_append(&about, "", 1);
+    fail_reply(c, (const char *)about.data, v);
+    buf_deinit(&about);
+}
+
+static void take_pipelined(struct workload_client *c,
+                           const struct resp_value *v,
+                           struct bytes items)
+{
+    struct workload *w = c->workload;
+    const struct pipeline before = *c->pipeline;
+    const struct pipeline_command *command = pipeline_next(&before);
+    enum fate fate = FATE_TOLD;
+    if (v->type == RESP_TYPE_ERROR) {
+        bool may_need_space = pipeline_is_write(command) || pipeline_meets_any_key(command);
+        fate = fate_of_error(w, v->text, may_need_space);
+        pipeline_not_told(c->pipeline, fate == FATE_REFUSED);
+    } else if (!pipeline_told(c->pipeline, v, items)) {
+        fate = FATE_BAD;
+    }
+    c->pending_count--;
+    if (fate == FATE_BAD) {
+        fail_pipeline(c, command, v);
+    }
+    w->operations += fate == FATE_TOLD ? 1 : 0;
+    w->refused += fate == FATE_REFUSED ? 1 : 0;
+    w->unknown += fate == FATE_UNKNOWN ? 1 : 0;
+    if (c->pending_count == 0 && pipeline_is_unsure(c->pipeline)) {
+        pipeline_refresh(c->pipeline);
+    }
+}
+
 static void take_reply(struct workload_client *c, const struct resp_value *v, struct bytes *items)
 {
     static const char *const names[] =
@@ -307,6 +358,10 @@ static void take_reply(struct workload_client *c, const struct resp_value *v, st
     struct workload *w = c->workload;
     if (c->pending_count == 0) {
         fail_reply(c, "nothing that was asked", v);
+        return;
+    }
+    if (c->role == CLIENT_PIPELINER) {
+        take_pipelined(c, v, *items);
         return;
     }
     struct pending p = c->pending[0];

@@ -6,7 +6,6 @@
 #include "sim/faults_parts.h"
 
 #define PURPOSE_FAULTS 902u
-#define CLOCK_OFFSET_MS_MAX 2000 /* jumps stay within this around the first offset */
 #define GAP_US_MIN (10 * MS_US)
 #define AT_LEADER_PER_MILLE 400
 
@@ -197,12 +196,21 @@ static void inject_wipe(struct faults *f, struct sim_env *e)
 
 /* ---- time and network ------------------------------------------------------------------------ */
 
-static void inject_clock_jump(struct faults *f, struct sim_env *e)
+/* So far from the right time. */
+static void set_clock(struct faults *f, struct sim_env *e, int64_t offset_ms)
 {
-    int64_t offset_ms =
-        (int64_t)prng_below(&f->prng, 2 * CLOCK_OFFSET_MS_MAX + 1) - CLOCK_OFFSET_MS_MAX;
+    struct world *w = f->world;
+    w->clock_least_ms = offset_ms < w->clock_least_ms ? offset_ms : w->clock_least_ms;
+    w->clock_most_ms = offset_ms > w->clock_most_ms ? offset_ms : w->clock_most_ms;
     sim_env_clock_jump(e, offset_ms - f->clock_offset_ms[e->index]);
     f->clock_offset_ms[e->index] = offset_ms;
+}
+
+static void inject_clock_jump(struct faults *f, struct sim_env *e)
+{
+    int64_t most_ms = (int64_t)f->options.clock_offset_ms_max;
+    int64_t offset_ms = (int64_t)prng_below(&f->prng, 2 * (uint64_t)most_ms + 1) - most_ms;
+    set_clock(f, e, offset_ms);
 }
 
 /* Mostly short, seldom up to a minute. */
@@ -366,6 +374,30 @@ static void fire_fault(void *owner, void *item, uint64_t tag)
     }
     uint64_t gap_us = prng_between(&f->prng, GAP_US_MIN, f->options.gap_us_max);
     world_schedule(f->world, gap_us, fire_fault, f, NULL, f->epoch);
+}
+
+/* The leader dies, or all clocks go back: what only a clock ended would be there again. */
+static void fire_key_ended(void *owner, void *item, uint64_t tag)
+{
+    struct faults *f = owner;
+    (void)item;
+    if (tag != f->epoch || !f->is_on) {
+        return;
+    }
+    if (prng_chance(&f->prng, 300)) {
+        inject_kill_leader(f);
+        return;
+    }
+    for (unsigned i = 0; i < f->network->machine_count; i++) {
+        set_clock(f, f->network->machines[i], -(int64_t)f->options.clock_offset_ms_max);
+    }
+}
+
+void faults_key_ended(struct faults *f)
+{
+    if (f->options.end_per_mille > 0 && prng_chance(&f->prng, f->options.end_per_mille)) {
+        world_schedule(f->world, 1, fire_key_ended, f, NULL, f->epoch);
+    }
 }
 
 void faults_start(struct faults *f)

@@ -8,6 +8,8 @@
 struct faults_options {
     unsigned weight[SIM_FAULT_COUNT]; /* 0: never */
     uint64_t gap_us_max;              /* between two of them */
+    uint64_t clock_offset_ms_max;     /* jumps stay within this around the first offset */
+    unsigned end_per_mille;           /* of the times that a client sees that a key has ended */
     bool is_aimed;                    /* crashes come where the log drops what it needs no more */
 };
 
@@ -36,6 +38,8 @@ void faults_init(struct faults *f,
 void faults_start(struct faults *f);
 /* Somebody else has to lead some group: kills the leader, or cuts it off. */
 void faults_force_leader_change(struct faults *f);
+/* A client was told that a key which was there has ended: a moment to make it come back. */
+void faults_key_ended(struct faults *f);
 /* Ends all of them, and none follows. Machines that are down start, but for those that refused. */
 void faults_heal(struct faults *f);
 uint64_t faults_count(const struct world *w);

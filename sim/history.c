@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "sim/expiry.h"
 
 #define CHECK_BUDGET 40000000u
 
@@ -16,6 +17,7 @@ void history_init(struct history *h, struct world *world, unsigned keys, unsigne
         struct history_key *key = &h->keys[i];
         key->is_expiring = i >= keys;
         key->is_counter = i % 2 == 0;
+        key->is_slow = i % 3 == 0;
         (void)snprintf(key->name, sizeof key->name, "%s%u", key->is_expiring ? "brief" : "key", i);
     }
 }
@@ -72,69 +74,13 @@ static void check_linear(struct history *h, struct history_key *key, struct buf 
                                           : "not linearizable");
 }
 
-/* When the value was surely there: its SET returned, or somebody saw it before. */
-static uint64_t established_us(const struct history_key *key,
-                               struct linear_value value,
-                               uint64_t before_us)
-{
-    uint64_t at_us = UINT64_MAX;
-    for (size_t i = 0; i < key->count; i++) {
-        const struct linear_operation *op = &key->operations[i];
-        bool is_it = linear_value_equal(op->kind == LINEAR_SET ? op->argument : op->value, value);
-        if (is_it && op->return_us < before_us && op->return_us < at_us) {
-            at_us = op->return_us;
-        }
-    }
-    return at_us;
-}
-
-/* A value that was there and then was not must not come back: each is set only once. */
-static void check_expiring(struct history *h, const struct history_key *key)
-{
-    for (size_t i = 0; i < key->count; i++) {
-        const struct linear_operation *seen = &key->operations[i];
-        if (seen->kind != LINEAR_GET || seen->return_us == LINEAR_UNKNOWN ||
-            seen->value.type == LINEAR_ABSENT) {
-            continue;
-        }
-        uint64_t since_us = established_us(key, seen->value, seen->call_us);
-        for (size_t j = 0; j < i; j++) {
-            const struct linear_operation *gone = &key->operations[j];
-            if (gone->kind == LINEAR_GET && gone->call_us > since_us &&
-                gone->return_us < seen->call_us && !linear_value_equal(gone->value, seen->value)) {
-                world_fail(h->world,
-                           "%s: value %" PRId64 " was gone at %" PRIu64 " and back at %" PRIu64,
-                           key->name,
-                           seen->value.number,
-                           gone->return_us,
-                           seen->return_us);
-                return;
-            }
-        }
-    }
-}
-
-/* The last read of all comes long after every time to live. */
-static void check_expired(struct history *h, const struct history_key *key)
-{
-    if (key->count == 0) {
-        return;
-    }
-    const struct linear_operation *last = &key->operations[key->count - 1];
-    if (last->kind == LINEAR_GET && last->return_us != LINEAR_UNKNOWN &&
-        last->value.type != LINEAR_ABSENT) {
-        world_fail(h->world, "%s: value %" PRId64 " never expired", key->name, last->value.number);
-    }
-}
-
 void history_check(struct history *h, struct buf *out_report)
 {
     for (unsigned i = 0; i < h->key_count; i++) {
         struct history_key *key = &h->keys[i];
         drop_void(key);
         if (key->is_expiring) {
-            check_expiring(h, key);
-            check_expired(h, key);
+            expiry_check(h->world, key);
         } else {
             check_linear(h, key, out_report);
         }

@@ -1,6 +1,6 @@
 /*
  * What clients asked about each key, when, and what they were told; judged key by key. Keys with a
- * short time to live are judged weakly: nothing comes back, nothing outlives its time by far.
+ * short time to live are judged by expiry.h.
  */
 #ifndef SIM_HISTORY_H
 #define SIM_HISTORY_H
@@ -14,6 +14,8 @@ struct history_key {
     char name[16];
     bool is_expiring;
     bool is_counter; /* most values set are integers */
+    bool was_there;  /* as the last read that was answered said */
+    bool is_slow;    /* of an expiring one: its times to live are longer */
     struct linear_operation *operations;
     bool *is_void; /* the operation was answered "not executed", or says nothing */
     size_t count;

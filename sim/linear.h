@@ -23,6 +23,9 @@ enum linear_kind {
     LINEAR_DEL,
     LINEAR_INCR,
     LINEAR_EXISTS,
+    LINEAR_EXPIRE,  /* PEXPIRE, PEXPIREAT */
+    LINEAR_PERSIST, /* what it says depends on the key's expiry: no more than that it was there */
+    LINEAR_GETEX,   /* a GET that gives the key an expiry */
 };
 
 /* What a key holds. Texts are known by a number; an INCR of a text is an error. */
@@ -43,10 +46,13 @@ struct linear_operation {
     uint64_t call_us;
     uint64_t return_us;           /* LINEAR_UNKNOWN: no outcome */
     struct linear_value argument; /* SET, SET_NX */
-    struct linear_value value;    /* what GET saw */
-    bool is_done;                 /* DEL, EXISTS: the key was there; SET_NX: it was set */
+    struct linear_value value;    /* what GET or GETEX saw */
+    bool is_done;                 /* DEL, EXISTS, EXPIRE: the key was there; SET_NX: it was set;
+                                     PERSIST: it had an expiry */
     bool is_refused;              /* INCR: the value was no integer */
     int64_t number;               /* INCR: the result */
+    uint64_t ttl_ms;              /* SET, EXPIRE, GETEX: the time to live; 0: for ever */
+    bool is_absolute;             /* it was asked for as a time: the call's and ttl_ms */
 };
 
 enum linear_verdict {

@@ -30,10 +30,15 @@ bool linear_apply(const struct linear_operation *op,
     bool fits = true;
     switch (op->kind) {
     case LINEAR_GET:
+    case LINEAR_GETEX:
         fits = linear_value_equal(op->value, before);
         break;
     case LINEAR_EXISTS:
+    case LINEAR_EXPIRE:
         fits = op->is_done == is_there;
+        break;
+    case LINEAR_PERSIST:
+        fits = is_there || !op->is_done;
         break;
     case LINEAR_SET:
         after = op->argument;
@@ -78,7 +83,7 @@ static void print_result(const struct linear_operation *op, struct buf *out)
     buf_append_text(out, " -> ");
     if (linear_is_unknown(op)) {
         buf_append_text(out, "unknown");
-    } else if (op->kind == LINEAR_GET) {
+    } else if (op->kind == LINEAR_GET || op->kind == LINEAR_GETEX) {
         linear_print_value(op->value, out);
     } else if (op->kind == LINEAR_INCR && op->is_refused) {
         buf_append_text(out, "no integer");
@@ -93,11 +98,15 @@ static void print_result(const struct linear_operation *op, struct buf *out)
 
 void linear_print(const struct linear_operation *op, struct buf *out)
 {
-    static const char *const names[] = {"GET", "SET", "SET NX", "DEL", "INCR", "EXISTS"};
+    static const char *const names[] =
+        {"GET", "SET", "SET NX", "DEL", "INCR", "EXISTS", "EXPIRE", "PERSIST", "GETEX"};
     buf_append_text(out, names[op->kind]);
     if (op->kind == LINEAR_SET || op->kind == LINEAR_SET_NX) {
         buf_append_text(out, " ");
         linear_print_value(op->argument, out);
+    }
+    if (op->ttl_ms > 0) {
+        buf_printf(out, " %s %" PRIu64, op->is_absolute ? "PXAT +" : "PX", op->ttl_ms);
     }
     print_result(op, out);
 }

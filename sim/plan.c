@@ -8,6 +8,9 @@
 
 #define SOLE_FAULTS_US (20 * SECOND_US)
 #define SLOW_WRITE_PER_MILLE 50
+/* Clocks that differ by half a second, as they should at most, and by far more. */
+#define CLOCK_OFFSET_MS_GOOD 250u
+#define CLOCK_OFFSET_MS_MAX 2000u
 #define FAULTS_US (60 * SECOND_US)
 
 const char *plan_name(enum plan_kind kind)
@@ -26,6 +29,7 @@ const char *plan_name(enum plan_kind kind)
         "garbage",
         "full",
         "rot",
+        "expiry",
     };
     ensure(kind < PLAN_KIND_COUNT);
     return names[kind];
@@ -35,7 +39,7 @@ const char *plan_name(enum plan_kind kind)
 
 static enum plan_kind pick_kind(struct prng *p)
 {
-    static const unsigned per_cent[PLAN_KIND_COUNT] = {7, 4, 6, 6, 23, 8, 5, 6, 6, 9, 7, 6, 7};
+    static const unsigned per_cent[PLAN_KIND_COUNT] = {7, 4, 6, 6, 23, 8, 5, 6, 6, 9, 7, 5, 4, 4};
     unsigned at = (unsigned)prng_below(p, 100);
     unsigned kind = 0;
     while (at >= per_cent[kind]) {
@@ -96,7 +100,9 @@ static void pick_env(struct plan *plan, struct prng *p)
     pick_state(plan, p);
     bool is_tight = prng_chance(p, is_sole ? 300 : 100);
     uint64_t tight = prng_between(p, 80, 320) * KIB;
-    o->buffer_memory = is_tight && plan->has_faults ? tight : 0;
+    /* Where time is measured, what waits for a leader must not stop the reading from clients. */
+    bool may_be_tight = plan->has_faults && plan->kind != PLAN_FAILOVER;
+    o->buffer_memory = is_tight && may_be_tight ? tight : 0;
     o->job_delay_us_max = prng_between(p, 100, 5000);
     o->down_us_max = prng_between(p, 50, 1500) * MS_US;
     o->deliveries_max = (uint32_t)prng_between(p, 1, 32);
@@ -149,6 +155,13 @@ static void pick_workload(struct plan *plan, struct prng *p)
     o->clients = (unsigned)prng_between(p, is_sole ? 1 : 3, is_sole ? 8 : 10);
     o->keys = (unsigned)prng_between(p, is_sole ? 7 : 12, is_sole ? 20 : 32);
     o->expiring_keys = (unsigned)prng_between(p, 1, 4);
+    unsigned most = HISTORY_KEYS_MAX - o->keys;
+    unsigned many = (unsigned)prng_between(p, 6, 16);
+    if (plan->kind == PLAN_EXPIRY) {
+        o->expiring_keys = many < most ? many : most;
+        o->brief_per_mille = 600;
+    }
+    o->wall_start_ms = SIM_WALL_START_MS + (uint64_t)plan->env.wall_offset_ms;
     o->pipeline_max = (unsigned)prng_between(p, 1, is_sole ? 16 : 10);
     o->timeout_us = prng_between(p, 1, 6) * SECOND_US;
     o->is_pinned = prng_chance(p, 300);
@@ -157,6 +170,15 @@ static void pick_workload(struct plan *plan, struct prng *p)
     uint64_t commands = is_sole ? prng_between(p, 1500, 4000) : prng_between(p, 4000, 7000);
     uint64_t batches = commands * 2 / (1 + o->pipeline_max);
     o->think_us_max = plan->faults_us * 2 * o->clients / batches;
+}
+
+/* Last of all, so that what the seed says otherwise stays. */
+static void pick_pipeliners(struct plan *plan, struct prng *p)
+{
+    bool is_always = plan->kind == PLAN_LEADERS || plan->kind == PLAN_CALM;
+    bool has_some = prng_chance(p, 150);
+    unsigned count = (unsigned)prng_between(p, 1, 3);
+    plan->workload.pipeliners = is_always || has_some ? count : 0;
 }
 
 /* ---- faults ---------------------------------------------------------------------------------- */
@@ -283,6 +305,17 @@ static const struct weight at_space[] = {
     {SIM_FAULT_DOWN, 2, false},
 };
 
+static const struct weight at_clocks[] = {
+    {SIM_FAULT_CLOCK_JUMP, 10, true},
+    {SIM_FAULT_KILL_LEADER, 5, true},
+    {SIM_FAULT_PARTITION, 3, true},
+    {SIM_FAULT_ISOLATE, 3, false},
+    {SIM_FAULT_PAUSE, 2, false},
+    {SIM_FAULT_POWER_LOSS, 2, false},
+    {SIM_FAULT_INSTALL, 2, false},
+    {SIM_FAULT_DOWN, 2, false},
+};
+
 static const struct weight at_bits[] = {
     {SIM_FAULT_ROT, 10, true},
     {SIM_FAULT_KILL, 6, true},
@@ -335,14 +368,23 @@ static void pick_faults(struct plan *plan, struct prng *p)
     case PLAN_ROT:
         ADD(plan, p, at_bits);
         break;
+    case PLAN_EXPIRY:
+        ADD(plan, p, at_clocks);
+        break;
     case PLAN_CALM:
     case PLAN_FAILOVER:
     case PLAN_KIND_COUNT:
         break;
     }
+    if (plan->kind == PLAN_EXPIRY) {
+        plan->env.is_expiry_off = prng_chance(p, 500);
+        plan->faults.end_per_mille = (unsigned)prng_below(p, 60);
+    }
+    bool has_good_clocks = plan->kind == PLAN_EXPIRY && prng_chance(p, 500);
+    plan->faults.clock_offset_ms_max = has_good_clocks ? CLOCK_OFFSET_MS_GOOD : CLOCK_OFFSET_MS_MAX;
     uint64_t gap_ms = prng_between(p, 500, 2500);
     uint64_t long_gap_ms = prng_between(p, 2000, 8000);
-    bool is_long = plan->kind != PLAN_SOLE && prng_chance(p, 700);
+    bool is_long = plan->kind != PLAN_SOLE && prng_chance(p, 700) && plan->kind != PLAN_EXPIRY;
     plan->faults.gap_us_max = (is_long ? long_gap_ms : gap_ms) * MS_US;
     plan->workload.has_full_disks = plan->faults.weight[SIM_FAULT_FILL] > 0;
 }
@@ -361,4 +403,5 @@ void plan_init(struct plan *plan, struct prng *p)
     pick_faults(plan, p);
     bool is_hard_start = prng_chance(p, 300);
     plan->is_hard_start = plan->kind == PLAN_SOLE || (plan->kind == PLAN_MIXED && is_hard_start);
+    pick_pipeliners(plan, p);
 }

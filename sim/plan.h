@@ -21,6 +21,7 @@ enum plan_kind {
     PLAN_GARBAGE,   /* crashes where the log drops what it needs no more */
     PLAN_FULL,      /* disks fill up */
     PLAN_ROT,       /* bits flip, and an operator rebuilds the node */
+    PLAN_EXPIRY,    /* many keys with a time to live, clocks that jump, leaders that die */
     PLAN_KIND_COUNT,
 };
 

@@ -20,7 +20,7 @@
 #define SPARE_US (6 * SECOND_US)            /* without a node that could be spared */
 #define SPARE_OPERATIONS 20u                /* in that time, at least */
 #define LOG_SLACK 3u                        /* segments that may be there beyond log_segments */
-#define EXPIRY_PATIENCE_US (8 * SECOND_US)  /* longest time to live, both jumps, and some */
+#define EXPIRY_PATIENCE_US (9 * SECOND_US)  /* longest time to live, both jumps, and some */
 #define BOOT_GAP_US_MAX (500 * MS_US)
 #define EVENTS_MAX 20000000u
 #define PURPOSE_OPTIONS 1u
@@ -390,6 +390,11 @@ static void check_minimum(struct run *r)
     }
 }
 
+static void on_key_ended(void *owner)
+{
+    faults_key_ended(&((struct run *)owner)->faults);
+}
+
 static void run_init(struct run *r)
 {
     r->prng = world_prng(&r->world, PURPOSE_OPTIONS);
@@ -408,6 +413,8 @@ static void run_init(struct run *r)
         sim_env_init(&r->nodes[i], &r->network, i, &options);
     }
     workload_init(&r->workload, &r->network, &plan->workload);
+    r->workload.key_ended = on_key_ended;
+    r->workload.owner = r;
     watch_init(&r->watch, &r->network);
     unsigned clients = r->workload.client_count;
     faults_init(&r->faults, &r->network, &r->watch, clients, &plan->faults);

@@ -150,6 +150,11 @@ static uint64_t sim_engine_disk_bytes(struct store_engine *e)
     return store_medium_bytes(engine_of(e)->machine->disk.medium);
 }
 
+static uint64_t sim_engine_memory(struct store_engine *e)
+{
+    return inner_ops(e)->memory(engine_of(e)->inner);
+}
+
 static const char *sim_engine_failure(struct store_engine *e)
 {
     struct sim_env *machine = engine_of(e)->machine;
@@ -169,7 +174,8 @@ static void sim_engine_destroy(struct store_engine *e)
         .read = sim_engine_read, .read_range = sim_engine_read_range, .write = sim_engine_write,   \
         .written = sim_engine_written, .sync = sim_engine_sync, .failure = sim_engine_failure,     \
         .snapshot_open = sim_engine_snapshot_open, .snapshot_close = sim_engine_snapshot_close,    \
-        .disk_bytes = sim_engine_disk_bytes, .destroy = sim_engine_destroy,                        \
+        .disk_bytes = sim_engine_disk_bytes, .memory = sim_engine_memory,                          \
+        .destroy = sim_engine_destroy,                                                             \
     }
 
 static const struct store_engine_ops ops_at_hand = SIM_ENGINE_OPS(false);

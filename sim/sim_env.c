@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "sim/sim_parts.h"
 
-#define WALL_START_MS 1700000000000u
 #define MILLION 1000000
 #define STARVED_BYTES 16384u /* beside a segment of the log */
 #define DISK_BYTES_DEFAULT ((uint64_t)1 << 40)
@@ -89,7 +88,7 @@ static uint64_t wall_ms(struct env *env)
 {
     struct sim_env *e = sim_env_of(env);
     sim_env_check_loop(e, "wall_ms");
-    uint64_t ms = WALL_START_MS + skewed(e, e->world->now_us) / MS_US;
+    uint64_t ms = SIM_WALL_START_MS + skewed(e, e->world->now_us) / MS_US;
     return ms + (uint64_t)e->options.wall_offset_ms; /* wraps to a subtraction */
 }
 
@@ -597,6 +596,7 @@ static struct node_options node_options_of(struct sim_env *e)
         .groups = o->groups,
         .election_timeout_ms = o->election_timeout_ms,
         .request_timeout_ms = o->request_timeout_ms,
+        .is_expiry_off = o->is_expiry_off,
     };
 }
 

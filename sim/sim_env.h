@@ -15,6 +15,9 @@
 #include "sim/sim_network.h"
 #include "sim/world.h"
 
+/* What a right clock shows when a run begins, but for options.wall_offset_ms. */
+#define SIM_WALL_START_MS 1700000000000u
+
 #define SIM_NAME_BYTES 16
 #define SIM_TEXT_BYTES 256
 
@@ -87,6 +90,7 @@ struct sim_env_options {
     uint32_t deliveries_max;   /* events of one loop turn */
     unsigned start_crash_per_mille;
     int64_t skew_ppm; /* of the clocks */
+    bool is_expiry_off;
     int64_t wall_offset_ms;
     const char *cluster; /* peer addresses of all machines; NULL: a cluster of one */
     uint32_t groups;

@@ -7,7 +7,8 @@
 
 #define RECONNECT_US_MAX (100 * MS_US)
 #define INPUT_BYTES_MAX (64u * MIB)
-#define ORDER_CLIENTS 2u /* a writer and a reader */
+#define ORDER_CLIENTS 2u      /* a writer and a reader */
+#define PIPELINER_PATIENCE 8u /* time-outs of others, as it waits for so many replies */
 #define PURPOSE_CLIENTS 1000000u
 
 static void client_lost(struct workload_client *c);
@@ -72,6 +73,9 @@ static void client_lost(struct workload_client *c)
         order_next_pair(&w->order);
     }
     c->pending_count = 0;
+    if (c->role == CLIENT_PIPELINER) {
+        pipeline_refresh(c->pipeline);
+    }
     buf_clear(&c->input, 0);
     client_act_later(c, RECONNECT_US_MAX);
 }
@@ -120,7 +124,8 @@ static const struct sim_client_events client_events = {
 static void client_connect(struct workload_client *c)
 {
     struct sim_network *n = c->workload->network;
-    bool is_fixed = c->role == CLIENT_FINAL_READER || c->workload->options.is_pinned;
+    bool is_fixed = c->role == CLIENT_FINAL_READER || c->role == CLIENT_PIPELINER ||
+                    c->workload->options.is_pinned;
     if (!is_fixed || n->machines[c->node]->has_refused) {
         c->node = (unsigned)prng_below(&c->prng, n->machine_count);
     }
@@ -135,11 +140,12 @@ static void client_connect(struct workload_client *c)
 
 static void client_send(struct workload_client *c, const struct buf *out)
 {
+    uint64_t timeout_us = c->workload->options.timeout_us;
     c->batch++;
     sim_conn_send(c->conn, buf_bytes(out));
-    if (c->workload->options.timeout_us > 0) {
+    if (timeout_us > 0) {
         world_schedule(c->workload->world,
-                       c->workload->options.timeout_us,
+                       c->role == CLIENT_PIPELINER ? PIPELINER_PATIENCE * timeout_us : timeout_us,
                        fire_timeout,
                        c,
                        NULL,
@@ -183,6 +189,10 @@ static enum client_role role_of(const struct workload *w, unsigned index)
     if (index == w->client_count - 1) {
         return CLIENT_FINAL_READER;
     }
+    unsigned order_end = w->options.clients + (w->options.has_order ? ORDER_CLIENTS : 0);
+    if (index >= order_end) {
+        return CLIENT_PIPELINER;
+    }
     return index == w->options.clients ? CLIENT_ORDER_WRITER : CLIENT_ORDER_READER;
 }
 
@@ -199,7 +209,8 @@ void workload_init(struct workload *w,
     };
     history_init(&w->history, w->world, options->keys, options->expiring_keys);
     order_init(&w->order, w->world);
-    w->client_count = options->clients + (options->has_order ? ORDER_CLIENTS : 0) + 1;
+    w->client_count =
+        options->clients + (options->has_order ? ORDER_CLIENTS : 0) + options->pipeliners + 1;
     ensure(w->client_count <= SIM_CLIENTS_MAX);
     w->clients = mem_alloc_zero(w->client_count * sizeof w->clients[0]);
     for (unsigned i = 0; i < w->client_count; i++) {
@@ -207,7 +218,12 @@ void workload_init(struct workload *w,
         c->workload = w;
         c->index = i;
         c->role = role_of(w, i);
-        c->node = i % network->machine_count;
+        c->node = c->role == CLIENT_PIPELINER ? 0 : i % network->machine_count;
+        if (c->role == CLIENT_PIPELINER) {
+            c->pipeline = mem_alloc_zero(sizeof *c->pipeline);
+            bool is_first = i == 0 || w->clients[i - 1].pipeline == NULL;
+            pipeline_init(c->pipeline, i, is_first);
+        }
         c->prng = world_prng(w->world, PURPOSE_CLIENTS + (uint64_t)i);
         buf_init(&c->input, INPUT_BYTES_MAX);
     }
@@ -217,6 +233,7 @@ void workload_deinit(struct workload *w)
 {
     for (unsigned i = 0; i < w->client_count; i++) {
         buf_deinit(&w->clients[i].input);
+        mem_free(w->clients[i].pipeline);
     }
     history_deinit(&w->history);
     order_deinit(&w->order);

@@ -10,14 +10,17 @@
 #include "sim/sim_env.h"
 
 struct workload_options {
-    unsigned clients;       /* ordinary ones */
-    unsigned keys;          /* judged for linearizability */
-    unsigned expiring_keys; /* with a short time to live, judged weakly */
+    unsigned clients;         /* ordinary ones */
+    unsigned keys;            /* judged for linearizability */
+    unsigned expiring_keys;   /* with a short time to live, judged by expiry.h */
+    unsigned brief_per_mille; /* of all commands, about two expiring keys for a while */
+    uint64_t wall_start_ms;   /* what a right clock shows when the run begins */
     unsigned pipeline_max;
     uint64_t think_us_max;
     uint64_t timeout_us; /* a client hangs up after that long without all replies */
     bool is_pinned;      /* each comes back to the node it had first */
     bool has_order;      /* a writer and readers of flags, too */
+    unsigned pipeliners; /* with deep pipelines, all through one gateway */
     bool is_calm;        /* no fault explains an error reply */
     bool has_full_disks; /* "no space" may be an answer to a write */
 };
@@ -38,7 +41,10 @@ struct workload {
     uint64_t no_space;   /* refused for lack of space */
     uint64_t no_space_last_us;
     uint64_t no_space_until_us; /* later ones are wrong */
-    uint64_t reads_when_full;   /* answered while writes were refused so */
+    /* An expiring key that was there is not any more. Given after workload_init; may be NULL. */
+    void (*key_ended)(void *owner);
+    void *owner;
+    uint64_t reads_when_full; /* answered while writes were refused so */
     /* private */
     int64_t value_next;
     uint32_t session_next;

@@ -74,6 +74,8 @@ struct world {
     uint64_t trace_hash;
     uint64_t events;
     uint64_t fault_count[SIM_FAULT_COUNT];
+    int64_t clock_least_ms; /* how far clocks were set back or ahead, at most, so far */
+    int64_t clock_most_ms;
     /* private */
     struct world_event *heap;
     size_t heap_count;

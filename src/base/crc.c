@@ -1,6 +1,7 @@
 #include "base/crc.h"
 
 #include <isa-l/crc.h>
+#include <isa-l/crc64.h>
 
 #define CHUNK_BYTES (1u << 30)
 
@@ -16,4 +17,10 @@ uint32_t crc32c(uint32_t seed, const void *data, size_t size)
         size -= chunk;
     }
     return ~state;
+}
+
+uint64_t crc64_jones(uint64_t seed, const void *data, size_t size)
+{
+    /* The library inverts the register before and after. */
+    return ~crc64_jones_refl(~seed, data, size);
 }

@@ -15,6 +15,11 @@
 #define LIMIT_CONNECTIONS 10000u
 /* Values in the reply of one command that reads several keys; as much as one value. */
 #define LIMIT_REPLY_VALUES_BYTES LIMIT_VALUE_BYTES
+/* Strings that one BITOP reads, together; the same key may be named many times. */
+#define LIMIT_BITOP_BYTES (8u * LIMIT_VALUE_BYTES)
+/* Pairs of prefixes that one LCS compares: some 0.05 s. As in Redis, which wants 4 bytes for each
+   and takes at most the size of a value. */
+#define LIMIT_LCS_CELLS (LIMIT_VALUE_BYTES / 4u)
 /* Replies held for one connection; beyond it the connection is closed. Twice the largest reply. */
 #define LIMIT_OUTPUT_BYTES (128u * MIB)
 /* Beyond this much unsent output no further command of the connection is taken up. */
@@ -28,6 +33,18 @@
 /* One log entry gathers proposals up to this size, unless a single command is larger. */
 #define LIMIT_ENTRY_BYTES (1u * MIB)
 #define LIMIT_CLIENT_NAME_BYTES 256u
+/* Input that is read and kept while a connection sleeps or CLIENT PAUSE holds it: more would not be
+   run anyway, but less would hide that the client has gone. */
+#define LIMIT_HELD_INPUT_BYTES (16u * KIB)
+/* Longer sleeps (DEBUG SLEEP) and pauses (CLIENT PAUSE) end after this. */
+#define LIMIT_SLEEP_MS (10u * 60u * 1000u)
+#define LIMIT_PAUSE_MS (24u * 60u * 60u * 1000u)
+/* A MONITOR that leaves more than this unread is closed. */
+#define LIMIT_MONITOR_BYTES (16u * MIB)
+/* What MONITOR shows of one argument, and of one command before it leaves out arguments. */
+#define LIMIT_MONITOR_ARGUMENT_BYTES (64u * KIB)
+#define LIMIT_MONITOR_LINE_BYTES (256u * KIB)
+#define LIMIT_SLOWLOG_ENTRIES 4096u
 #define LIMIT_GROUPS 1024u /* of data; the metadata group is number 0 */
 
 #endif

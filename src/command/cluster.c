@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "command/command.h"
+#include "command/help.h"
 #include "protocol/resp_writer.h"
 
 #define SLOTS_TEXT_BYTES 16u /* "16383-16383" */
@@ -101,7 +102,6 @@ static enum command_result locate_run(struct command_call *call)
 static enum command_result help_run(struct command_call *call)
 {
     static const char *const lines[] = {
-        "DOUGONG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "STATUS",
         "    Return who this node is, and whether the cluster is healthy.",
         "NODES",
@@ -110,14 +110,9 @@ static enum command_result help_run(struct command_call *call)
         "    Return the groups, their slots, leaders and replicas.",
         "LOCATE <key>",
         "    Return the group and the nodes that hold <key>.",
-        "HELP",
-        "    Print this help.",
+        NULL,
     };
-    resp_write_array(call->reply, sizeof lines / sizeof lines[0]);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        resp_write_simple(call->reply, lines[i]);
-    }
-    return COMMAND_DONE;
+    return command_help(call, lines);
 }
 
 /* ---- writers --------------------------------------------------------------------------------- */

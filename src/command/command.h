@@ -92,6 +92,8 @@ enum command_flags {
     COMMAND_SKIP_MONITOR = 1u << 10,
     COMMAND_SKIP_SLOWLOG = 1u << 11,
     COMMAND_BLOCKING = 1u << 12,
+    COMMAND_ALLOW_BUSY = 1u << 13, /* answered also while a script keeps the server busy */
+    COMMAND_REFUSED = 1u << 14,    /* answers only why not, and COMMAND does not know it */
 };
 
 /* Where a command runs, and how the replies of its parts become one. */
@@ -116,7 +118,12 @@ struct command_keys {
     int first;
     int last;
     int step;
-    const char *access; /* flags of the key spec as COMMAND INFO shows them, space separated */
+    /*
+     * Flags of the key spec as COMMAND INFO shows them, space separated. "A|B": there are two, A of
+     * the first key and B of those behind it.
+     */
+    const char *access;
+    const char *note; /* of the key spec; or NULL */
 };
 
 enum command_result {
@@ -138,7 +145,8 @@ struct command_admin;   /* command/admin.h: the node, its settings */
 
 /* What the server knows and handlers of LOCAL commands may show. */
 struct command_server {
-    void (*info)(void *owner, struct bytes section, struct buf *out);
+    /* Appends these sections of INFO, each once, in INFO's own order. None: the default ones. */
+    void (*info)(void *owner, const struct bytes *sections, size_t count, struct buf *out);
     /* Writes the whole reply, with command/cluster.h. key: of LOCATE only; may be empty. */
     void (*cluster)(void *owner,
                     enum command_cluster what,
@@ -160,6 +168,7 @@ struct command_call {
 
     /* Commands with keys. */
     struct view *view;
+    uint8_t database; /* the selected one: what the view is about at first */
     /*
      * Of a write: group time, the same on all replicas. Of a read: that, or the leader's clock if
      * it is ahead; no key that the view shows is due by it.
@@ -193,15 +202,18 @@ struct command {
                            uint8_t selected);
     const char *group;
     const char *since;
-    const char *complexity;
+    const char *complexity; /* or NULL, as in Redis */
     const char *summary;
     const char *acl;  /* categories, space separated */
     const char *tips; /* of COMMAND INFO, space separated; or NULL */
+    const char *hint; /* of a refused command: its reply */
     const struct command *subcommands;
 };
 
 /* Families; each ends with a row whose name is NULL. */
 extern const struct command command_table_string[];
+extern const struct command command_table_string_set[];
+extern const struct command command_table_string_multi[];
 extern const struct command command_table_number[];
 extern const struct command command_table_string_range[];
 extern const struct command command_table_lcs[];
@@ -210,6 +222,7 @@ extern const struct command command_table_bitfield[];
 extern const struct command command_table_keys[];
 extern const struct command command_table_expire[];
 extern const struct command command_table_object[];
+extern const struct command command_table_memory[];
 extern const struct command command_table_dump[];
 extern const struct command command_table_scan[];
 extern const struct command command_table_connection[];
@@ -217,6 +230,7 @@ extern const struct command command_table_client[];
 extern const struct command command_table_server[];
 extern const struct command command_table_introspect[];
 extern const struct command command_table_config[];
+extern const struct command command_table_debug[];
 extern const struct command command_table_diagnose[];
 extern const struct command command_table_refused[];
 extern const struct command command_table_cluster[];
@@ -241,7 +255,7 @@ const struct command *command_resolve(const struct bytes *args,
 /* For handlers: the error is the reply. */
 enum command_result command_fail(struct command_call *call, const char *text);
 
-/* Calls fn for every client command, in table order; subcommands are not visited. */
+/* Calls fn for every client command that is not refused, in table order; not for subcommands. */
 void command_each(void (*fn)(void *ctx, const struct command *command), void *ctx);
 size_t command_count(void);
 

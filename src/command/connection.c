@@ -1,7 +1,6 @@
 /* Commands about the connection itself. They run on the node the client talks to. */
-#include <inttypes.h>
-
 #include "base/assert.h"
+#include "command/client_name.h"
 #include "command/command.h"
 #include "command/version.h"
 #include "protocol/resp_writer.h"
@@ -9,45 +8,10 @@
 static enum command_result ping_run(struct command_call *call);
 static enum command_result echo_run(struct command_call *call);
 static enum command_result hello_run(struct command_call *call);
+static enum command_result auth_run(struct command_call *call);
 static enum command_result select_run(struct command_call *call);
+static enum command_result reset_run(struct command_call *call);
 static enum command_result quit_run(struct command_call *call);
-static enum command_result client_id_run(struct command_call *call);
-static enum command_result client_getname_run(struct command_call *call);
-static enum command_result client_setname_run(struct command_call *call);
-static enum command_result client_setinfo_run(struct command_call *call);
-static enum command_result client_info_run(struct command_call *call);
-
-#define CLIENT_ROW(name_, run, min, max, since_, summary_)                                         \
-    {                                                                                              \
-        .name = (name_), .container = "client", .handler = (run), .arity_min = (min),              \
-        .arity_max = (max), .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK, .group = "connection",  \
-        .since = (since_), .complexity = "O(1)", .summary = (summary_),                            \
-        .acl = "@slow @connection",                                                                \
-    }
-
-static const struct command client_subcommands[] = {
-    CLIENT_ROW("id",
-               client_id_run,
-               2,
-               2,
-               "5.0.0",
-               "Returns the client ID for the current connection"),
-    CLIENT_ROW("info",
-               client_info_run,
-               2,
-               2,
-               "6.2.0",
-               "Returns information about the current client connection."),
-    CLIENT_ROW("getname", client_getname_run, 2, 2, "2.6.9", "Get the current connection name"),
-    CLIENT_ROW("setname", client_setname_run, 3, 3, "2.6.9", "Set the current connection name"),
-    CLIENT_ROW("setinfo",
-               client_setinfo_run,
-               4,
-               4,
-               "7.2.0",
-               "Set client or connection specific info"),
-    {.name = NULL},
-};
 
 const struct command command_table_connection[] = {
     {
@@ -55,19 +19,20 @@ const struct command command_table_connection[] = {
         .handler = ping_run,
         .arity_min = 1,
         .arity_max = 2,
-        .flags = COMMAND_FAST | COMMAND_STALE_OK,
+        .flags = COMMAND_FAST,
         .group = "connection",
         .since = "1.0.0",
         .complexity = "O(1)",
         .summary = "Ping the server",
         .acl = "@fast @connection",
+        .tips = "request_policy:all_shards response_policy:all_succeeded",
     },
     {
         .name = "echo",
         .handler = echo_run,
         .arity_min = 2,
         .arity_max = 2,
-        .flags = COMMAND_FAST | COMMAND_STALE_OK,
+        .flags = COMMAND_STALE_OK | COMMAND_FAST,
         .group = "connection",
         .since = "1.0.0",
         .complexity = "O(1)",
@@ -79,7 +44,8 @@ const struct command command_table_connection[] = {
         .handler = hello_run,
         .arity_min = 1,
         .arity_max = -1,
-        .flags = COMMAND_FAST | COMMAND_STALE_OK | COMMAND_NO_AUTH | COMMAND_NO_SCRIPT,
+        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
+                 COMMAND_ALLOW_BUSY,
         .group = "connection",
         .since = "6.0.0",
         .complexity = "O(1)",
@@ -87,11 +53,24 @@ const struct command command_table_connection[] = {
         .acl = "@fast @connection",
     },
     {
+        .name = "auth",
+        .handler = auth_run,
+        .arity_min = 2,
+        .arity_max = -1,
+        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
+                 COMMAND_ALLOW_BUSY,
+        .group = "connection",
+        .since = "1.0.0",
+        .complexity = "O(N) where N is the number of passwords defined for the user",
+        .summary = "Authenticate to the server",
+        .acl = "@fast @connection",
+    },
+    {
         .name = "select",
         .handler = select_run,
         .arity_min = 2,
         .arity_max = 2,
-        .flags = COMMAND_FAST | COMMAND_STALE_OK,
+        .flags = COMMAND_STALE_OK | COMMAND_FAST,
         .group = "connection",
         .since = "1.0.0",
         .complexity = "O(1)",
@@ -99,27 +78,30 @@ const struct command command_table_connection[] = {
         .acl = "@fast @connection",
     },
     {
+        .name = "reset",
+        .handler = reset_run,
+        .arity_min = 1,
+        .arity_max = 1,
+        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
+                 COMMAND_ALLOW_BUSY,
+        .group = "connection",
+        .since = "6.2.0",
+        .complexity = "O(1)",
+        .summary = "Reset the connection",
+        .acl = "@fast @connection",
+    },
+    {
         .name = "quit",
         .handler = quit_run,
         .arity_min = 1,
         .arity_max = -1,
-        .flags = COMMAND_FAST | COMMAND_STALE_OK | COMMAND_NO_AUTH | COMMAND_NO_SCRIPT,
+        .flags = COMMAND_NO_SCRIPT | COMMAND_STALE_OK | COMMAND_FAST | COMMAND_NO_AUTH |
+                 COMMAND_ALLOW_BUSY,
         .group = "connection",
         .since = "1.0.0",
         .complexity = "O(1)",
         .summary = "Close the connection",
         .acl = "@fast @connection",
-    },
-    {
-        .name = "client",
-        .arity_min = 2,
-        .arity_max = -1,
-        .group = "connection",
-        .since = "2.4.0",
-        .complexity = "Depends on subcommand.",
-        .summary = "A container for client connection commands",
-        .acl = "@slow",
-        .subcommands = client_subcommands,
     },
     {.name = NULL},
 };
@@ -152,6 +134,11 @@ static enum command_result select_run(struct command_call *call)
     if (!bytes_to_i64(call->args[1], &database)) {
         return command_fail(call, "ERR value is not an integer or out of range");
     }
+    if (database < INT32_MIN || database > INT32_MAX) {
+        return command_fail(
+            call,
+            "ERR value is out of range, value must between -2147483648 and 2147483647");
+    }
     if (database < 0 || database >= (int64_t)LIMIT_DATABASES) {
         return command_fail(call, "ERR DB index is out of range");
     }
@@ -165,37 +152,45 @@ static enum command_result quit_run(struct command_call *call)
     return ok(call);
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
-
-/* What Redis allows in names: printable, no blanks. */
-static bool is_plain(struct bytes text)
+/* What HELLO, SELECT, CLIENT and MONITOR changed is as it was when the client came. */
+static enum command_result reset_run(struct command_call *call)
 {
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < '!' || text.data[i] > '~') {
-            return false;
-        }
+    struct client *c = call->client;
+    c->resp = 2;
+    c->database = 0;
+    c->is_silent = false;
+    c->will_skip = false;
+    c->is_monitor = false;
+    buf_clear(&c->name, 0);
+    resp_write_simple(call->reply, "RESET");
+    return COMMAND_DONE;
+}
+
+/* ---- AUTH and HELLO -------------------------------------------------------------------------- */
+
+/* There are no users yet but the default one, which has no password: any is right. */
+static bool auth_check(struct command_call *call, struct bytes user)
+{
+    if (!bytes_equal_text(user, "default")) {
+        resp_write_error(call->reply,
+                         "WRONGPASS invalid username-password pair or user is disabled.");
+        return false;
     }
     return true;
 }
 
-static bool set_text(struct command_call *call, struct buf *to, struct bytes text, const char *what)
+static enum command_result auth_run(struct command_call *call)
 {
-    if (!is_plain(text)) {
-        resp_write_errorf(call->reply,
-                          "ERR %s cannot contain spaces, newlines or special characters.",
-                          what);
-        return false;
+    if (call->arg_count > 3) {
+        return command_fail(call, "ERR syntax error");
     }
-    if (text.size > to->size_max) {
-        resp_write_errorf(call->reply, "ERR %s is longer than %zu bytes", what, to->size_max);
-        return false;
+    if (call->arg_count == 2) {
+        return command_fail(call,
+                            "ERR AUTH <password> called without any password configured for the "
+                            "default user. Are you sure your configuration is correct?");
     }
-    buf_clear(to, 0);
-    buf_append_bytes(to, text);
-    return true;
+    return auth_check(call, call->args[1]) ? ok(call) : COMMAND_ERROR;
 }
-
-/* ---- HELLO ----------------------------------------------------------------------------------- */
 
 static void hello_reply(struct command_call *call)
 {
@@ -218,13 +213,28 @@ static void hello_reply(struct command_call *call)
     resp_write_array(out, 0);
 }
 
-/* There are no users yet but the default one, which has no password. */
-static bool hello_auth(struct command_call *call, struct bytes user)
+/* The options behind the version, each done as it is read: as Redis, a name stays set. */
+static bool hello_options(struct command_call *call)
 {
-    if (!bytes_equal_text(user, "default")) {
-        resp_write_error(call->reply,
-                         "WRONGPASS invalid username-password pair or user is disabled.");
-        return false;
+    for (size_t i = 2; i < call->arg_count; i++) {
+        size_t left = call->arg_count - i - 1;
+        if (bytes_equal_nocase(call->args[i], "auth") && left >= 2) {
+            if (!auth_check(call, call->args[i + 1])) {
+                return false;
+            }
+            i += 2;
+        } else if (bytes_equal_nocase(call->args[i], "setname") && left >= 1) {
+            if (!client_name_set(call, call->args[++i])) {
+                return false;
+            }
+        } else {
+            resp_write_errorf(call->reply,
+                              "ERR Syntax error in HELLO option '%.*s'",
+                              (int)(call->args[i].size < OPTION_BYTES_SHOWN ? call->args[i].size
+                                                                            : OPTION_BYTES_SHOWN),
+                              (const char *)call->args[i].data);
+            return false;
+        }
     }
     return true;
 }
@@ -238,86 +248,10 @@ static enum command_result hello_run(struct command_call *call)
     if (version < 2 || version > 3) {
         return command_fail(call, "NOPROTO unsupported protocol version");
     }
-    struct bytes name = {0};
-    bool has_name = false;
-    for (size_t i = 2; i < call->arg_count; i++) {
-        size_t left = call->arg_count - i - 1;
-        if (bytes_equal_nocase(call->args[i], "auth") && left >= 2) {
-            if (!hello_auth(call, call->args[i + 1])) {
-                return COMMAND_ERROR;
-            }
-            i += 2;
-        } else if (bytes_equal_nocase(call->args[i], "setname") && left >= 1) {
-            name = call->args[++i];
-            has_name = true;
-        } else {
-            resp_write_errorf(call->reply,
-                              "ERR Syntax error in HELLO option '%.*s'",
-                              (int)(call->args[i].size < 128 ? call->args[i].size : 128),
-                              (const char *)call->args[i].data);
-            return COMMAND_ERROR;
-        }
-    }
-    if (has_name && !set_text(call, &call->client->name, name, "Client names")) {
+    if (!hello_options(call)) {
         return COMMAND_ERROR;
     }
     call->client->resp = (uint8_t)version;
     hello_reply(call);
-    return COMMAND_DONE;
-}
-
-/* ---- CLIENT ---------------------------------------------------------------------------------- */
-
-static enum command_result client_id_run(struct command_call *call)
-{
-    resp_write_integer(call->reply, (int64_t)call->client->id);
-    return COMMAND_DONE;
-}
-
-static enum command_result client_getname_run(struct command_call *call)
-{
-    if (call->client->name.size == 0) {
-        resp_write_null(call->reply, call->resp);
-    } else {
-        resp_write_bulk(call->reply, buf_bytes(&call->client->name));
-    }
-    return COMMAND_DONE;
-}
-
-static enum command_result client_setname_run(struct command_call *call)
-{
-    if (!set_text(call, &call->client->name, call->args[2], "Client names")) {
-        return COMMAND_ERROR;
-    }
-    return ok(call);
-}
-
-static enum command_result client_setinfo_run(struct command_call *call)
-{
-    struct buf *to = NULL;
-    const char *what = NULL;
-    if (bytes_equal_nocase(call->args[2], "lib-name")) {
-        to = &call->client->library_name;
-        what = "lib-name";
-    } else if (bytes_equal_nocase(call->args[2], "lib-ver")) {
-        to = &call->client->library_version;
-        what = "lib-ver";
-    } else {
-        resp_write_errorf(call->reply,
-                          "ERR Unrecognized option '%.*s'",
-                          (int)(call->args[2].size < 128 ? call->args[2].size : 128),
-                          (const char *)call->args[2].data);
-        return COMMAND_ERROR;
-    }
-    return set_text(call, to, call->args[3], what) ? ok(call) : COMMAND_ERROR;
-}
-
-static enum command_result client_info_run(struct command_call *call)
-{
-    struct buf text;
-    buf_init(&text, 64 * KIB);
-    client_describe(call->client, &text);
-    resp_write_verbatim(call->reply, call->resp, "txt", buf_bytes(&text));
-    buf_deinit(&text);
     return COMMAND_DONE;
 }

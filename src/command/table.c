@@ -7,13 +7,14 @@
 #define SHOWN_NAME_BYTES 128u
 
 static const struct command *const families[] = {
-    command_table_string,  command_table_number,   command_table_string_range,
-    command_table_lcs,     command_table_bitmap,   command_table_bitfield,
-    command_table_keys,    command_table_expire,   command_table_object,
-    command_table_dump,    command_table_scan,     command_table_connection,
-    command_table_client,  command_table_server,   command_table_introspect,
-    command_table_config,  command_table_diagnose, command_table_refused,
-    command_table_cluster, command_table_internal,
+    command_table_string,       command_table_number,  command_table_string_range,
+    command_table_lcs,          command_table_bitmap,  command_table_bitfield,
+    command_table_keys,         command_table_expire,  command_table_object,
+    command_table_memory,       command_table_dump,    command_table_scan,
+    command_table_connection,   command_table_client,  command_table_server,
+    command_table_introspect,   command_table_config,  command_table_diagnose,
+    command_table_refused,      command_table_cluster, command_table_string_set,
+    command_table_string_multi, command_table_debug,   command_table_internal,
 };
 
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
@@ -77,45 +78,54 @@ const struct command *command_by_id(uint16_t id)
 
 /* ---- the checks ------------------------------------------------------------------------------ */
 
+/* Redis shows names as C strings: at most so many bytes, and none behind a zero byte. */
 static void append_shown(struct buf *out, struct bytes text, size_t most)
 {
-    buf_append(out, text.data, text.size < most ? text.size : most);
+    size_t size = text.size < most ? text.size : most;
+    const uint8_t *zero = size > 0 ? memchr(text.data, '\0', size) : NULL;
+    buf_append(out, text.data, zero != NULL ? (size_t)(zero - text.data) : size);
+}
+
+static void write_text(struct buf *text, struct buf *reply)
+{
+    buf_append(text, "", 1);
+    resp_write_error(reply, (const char *)text->data);
+    buf_deinit(text);
 }
 
 static void unknown_command(const struct bytes *args, size_t arg_count, struct buf *reply)
 {
     struct buf text;
+    struct buf shown;
     buf_init(&text, 4 * KIB);
+    buf_init(&shown, 4 * KIB);
+    for (size_t i = 1; i < arg_count && shown.size < SHOWN_NAME_BYTES; i++) {
+        buf_append_text(&shown, "'");
+        append_shown(&shown, args[i], SHOWN_NAME_BYTES - (shown.size - 1));
+        buf_append_text(&shown, "' ");
+    }
     buf_append_text(&text, "ERR unknown command '");
     append_shown(&text, args[0], SHOWN_NAME_BYTES);
     buf_append_text(&text, "', with args beginning with: ");
-    size_t shown = 0;
-    for (size_t i = 1; i < arg_count && shown < SHOWN_NAME_BYTES; i++) {
-        size_t before = text.size;
-        buf_append_text(&text, "'");
-        append_shown(&text, args[i], SHOWN_NAME_BYTES - shown);
-        buf_append_text(&text, "' ");
-        shown += text.size - before;
-    }
-    buf_append(&text, "", 1);
-    for (size_t i = 0; i + 1 < text.size; i++) {
-        text.data[i] = text.data[i] == '\0' ? ' ' : text.data[i];
-    }
-    resp_write_error(reply, (const char *)text.data);
-    buf_deinit(&text);
+    buf_append_bytes(&text, buf_bytes(&shown));
+    buf_deinit(&shown);
+    write_text(&text, reply);
 }
 
 static void unknown_subcommand(const struct command *c, struct bytes name, struct buf *reply)
 {
-    char upper[NAME_BYTES_MAX] = {0};
-    for (size_t i = 0; c->name[i] != '\0' && i + 1 < sizeof upper; i++) {
-        upper[i] = (char)(c->name[i] - (c->name[i] >= 'a' && c->name[i] <= 'z' ? 'a' - 'A' : 0));
+    struct buf text;
+    buf_init(&text, 4 * KIB);
+    buf_append_text(&text, "ERR unknown subcommand '");
+    append_shown(&text, name, SHOWN_NAME_BYTES);
+    buf_append_text(&text, "'. Try ");
+    for (size_t i = 0; c->name[i] != '\0'; i++) {
+        bool is_lower = c->name[i] >= 'a' && c->name[i] <= 'z';
+        char upper = (char)(c->name[i] - (is_lower ? 'a' - 'A' : 0));
+        buf_append(&text, &upper, 1);
     }
-    resp_write_errorf(reply,
-                      "ERR unknown subcommand '%.*s'. Try %s HELP.",
-                      (int)(name.size < SHOWN_NAME_BYTES ? name.size : SHOWN_NAME_BYTES),
-                      (const char *)name.data,
-                      upper);
+    buf_append_text(&text, " HELP.");
+    write_text(&text, reply);
 }
 
 bool command_arity_fits(const struct command *c, size_t arg_count)
@@ -192,7 +202,7 @@ void command_each(void (*fn)(void *ctx, const struct command *command), void *ct
 {
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         for (const struct command *c = families[i]; c->name != NULL; c++) {
-            if ((c->flags & COMMAND_INTERNAL) == 0) {
+            if ((c->flags & (COMMAND_INTERNAL | COMMAND_REFUSED)) == 0) {
                 fn(ctx, c);
             }
         }
@@ -241,33 +251,74 @@ int command_arity(const struct command *command)
 
 /* ---- the table's own consistency ------------------------------------------------------------- */
 
-static void check_row(const struct command *c)
+/* Where a row runs decides what else it must say. */
+static void check_policy(const struct command *c)
 {
+    bool is_keyed = c->policy == COMMAND_ONE_SHARD || c->policy == COMMAND_SPLIT_BY_KEY;
+    bool is_shard = c->policy != COMMAND_LOCAL && c->policy != COMMAND_SWEEP;
+    bool is_merged = c->policy == COMMAND_SPLIT_BY_KEY || c->policy == COMMAND_ALL_GROUPS;
     bool reads = (c->flags & COMMAND_READ) != 0;
     bool writes = (c->flags & COMMAND_WRITE) != 0;
     ensure(!(reads && writes));
+    ensure(!writes || c->policy != COMMAND_LOCAL);
+    ensure(reads || writes || c->policy == COMMAND_LOCAL); /* LOLWUT reads, says Redis */
+    ensure(is_keyed == (c->keys.first != 0));
+    /* What reaches a shard goes through the log or to another node: by number and version. */
+    ensure(is_shard == (c->id != COMMAND_ID_NONE));
+    ensure(is_shard == (c->semantics > 0));
+    ensure(c->id < COMMAND_ID_COUNT);
+    /* The replies of several groups become one. */
+    ensure(c->policy == COMMAND_SWEEP || is_merged == (c->merge != COMMAND_MERGE_FIRST));
+    switch (c->policy) {
+    case COMMAND_LOCAL:
+    case COMMAND_ONE_SHARD:
+    case COMMAND_SPLIT_BY_KEY:
+        break;
+    case COMMAND_ALL_GROUPS:
+        ensure(c->merge == COMMAND_MERGE_SUM || c->merge == COMMAND_MERGE_OK);
+        break;
+    case COMMAND_BY_CURSOR:
+        ensure(reads && c->arity_min > 1); /* the cursor is args[1] */
+        break;
+    case COMMAND_SWEEP:
+        /* One array of all keys that match args[1]; or the first key found. */
+        ensure(reads && c->arity_min == c->arity_max);
+        ensure(c->merge == COMMAND_MERGE_ARRAY ? c->arity_min == 2
+                                               : c->merge == COMMAND_MERGE_FIRST);
+        break;
+    }
+}
+
+static void check_row(const struct command *c)
+{
     ensure(strlen(c->name) < NAME_BYTES_MAX);
     ensure(c->arity_min >= 1 && (c->arity_max < 0 || c->arity_max >= c->arity_min));
     ensure((c->handler != NULL) || (c->subcommands != NULL));
     ensure(c->summary != NULL && c->group != NULL && c->since != NULL && c->acl != NULL);
-    ensure((c->policy == COMMAND_LOCAL) == (c->keys.first == 0));
-    ensure((c->policy == COMMAND_LOCAL) == (!reads && !writes));
-    /* What has keys goes through the log or to another node: by number and version. */
-    ensure((c->keys.first != 0) == (c->id != COMMAND_ID_NONE));
-    ensure((c->id != COMMAND_ID_NONE) == (c->semantics > 0));
-    ensure(c->id < COMMAND_ID_COUNT);
-    /* Several keys may be in several groups, and their replies become one. */
-    ensure((c->policy == COMMAND_SPLIT_BY_KEY) == (c->merge != COMMAND_MERGE_FIRST));
+    ensure(((c->flags & COMMAND_REFUSED) != 0) == (c->hint != NULL));
+    check_policy(c);
     if (c->keys.first != 0) {
         ensure(c->keys.first < c->arity_min && c->keys.step > 0 && c->keys.access != NULL);
     }
 }
 
-static void check_unique(const struct command *c, const struct command *other)
+/* A row's number belongs to it alone, and nothing else has its name beside it. */
+static void check_unique(const struct command *c, const struct command *beside)
 {
-    ensure(strcmp(c->name, other->name) != 0);
-    if (c->id != COMMAND_ID_NONE) {
-        ensure(c->id != other->id);
+    for (const struct command *o = beside; o->name != NULL; o++) {
+        ensure(o == c || strcmp(c->name, o->name) != 0);
+    }
+    ensure(c->id == COMMAND_ID_NONE || command_by_id((uint16_t)c->id) == c);
+}
+
+static void check_container(const struct command *container)
+{
+    ensure(container->container == NULL && container->policy == COMMAND_LOCAL);
+    for (const struct command *c = container->subcommands; c->name != NULL; c++) {
+        ensure(c->container != NULL && strcmp(c->container, container->name) == 0);
+        ensure(c->arity_min >= 2 && c->subcommands == NULL);
+        check_row(c);
+        check_unique(c, container->subcommands);
     }
 }
 
@@ -276,15 +327,11 @@ void command_table_check(void)
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         for (const struct command *c = families[i]; c->name != NULL; c++) {
             check_row(c);
-            for (const struct command *s = c->subcommands; s != NULL && s->name != NULL; s++) {
-                check_row(s);
-            }
             for (size_t j = 0; j < FAMILY_COUNT; j++) {
-                for (const struct command *o = families[j]; o->name != NULL; o++) {
-                    if (o != c) {
-                        check_unique(c, o);
-                    }
-                }
+                check_unique(c, families[j]);
+            }
+            if (c->subcommands != NULL) {
+                check_container(c);
             }
         }
     }

@@ -16,6 +16,11 @@
 #define ESCAPED_ZERO 0xffu
 
 #define DUP_KEY_BYTES 19u
+#define PLACE_BYTES 6u /* slot, hash */
+#define EXPIRY_BYTES 8u
+
+static_assert(ROW_KEY_SPACE_BYTES + PLACE_BYTES == ROW_KEY_PREFIX_BYTES, "of an object");
+static_assert(ROW_KEY_PREFIX_BYTES + EXPIRY_BYTES == ROW_KEY_EXPIRY_PREFIX_BYTES, "of the index");
 
 uint32_t row_key_hash(struct bytes key)
 {
@@ -28,24 +33,35 @@ static void put_generation(uint8_t *p, uint16_t group, uint32_t generation)
     put_u32_be(p + 2, generation);
 }
 
+void row_key_append_space(struct buf *out, const struct keyspace *space, enum row_kind kind)
+{
+    uint8_t *p = buf_reserve(out, ROW_KEY_SPACE_BYTES);
+    put_generation(p, space->group, space->generation);
+    p[6] = (uint8_t)kind;
+    p[7] = space->database;
+    put_u32_be(p + 8, space->epoch);
+    buf_extend(out, ROW_KEY_SPACE_BYTES);
+}
+
+static void append_place(struct buf *out, uint16_t slot, uint32_t hash)
+{
+    uint8_t *p = buf_reserve(out, PLACE_BYTES);
+    put_u16_be(p, slot);
+    put_u32_be(p + 2, hash);
+    buf_extend(out, PLACE_BYTES);
+}
+
 void row_key_append_prefix(struct buf *out,
                            const struct keyspace *space,
                            uint16_t slot,
                            uint32_t hash)
 {
-    uint8_t *p = buf_reserve(out, ROW_KEY_PREFIX_BYTES);
-    put_generation(p, space->group, space->generation);
-    p[6] = ROW_KIND_OBJECT;
-    p[7] = space->database;
-    put_u32_be(p + 8, space->epoch);
-    put_u16_be(p + 12, slot);
-    put_u32_be(p + 14, hash);
-    buf_extend(out, ROW_KEY_PREFIX_BYTES);
+    row_key_append_space(out, space, ROW_KIND_OBJECT);
+    append_place(out, slot, hash);
 }
 
-void row_key_append(struct buf *out, const struct keyspace *space, struct bytes key)
+static void append_escaped(struct buf *out, struct bytes key)
 {
-    row_key_append_prefix(out, space, slot_of_key(key), row_key_hash(key));
     uint8_t *start = buf_reserve(out, 2 * key.size + 2);
     uint8_t *p = start;
     for (size_t i = 0; i < key.size; i++) {
@@ -59,29 +75,84 @@ void row_key_append(struct buf *out, const struct keyspace *space, struct bytes 
     buf_extend(out, (size_t)(p - start));
 }
 
-enum status row_key_decode(struct bytes row_key, struct keyspace *out_space, struct buf *out_key)
+void row_key_append(struct buf *out, const struct keyspace *space, struct bytes key)
+{
+    row_key_append_prefix(out, space, slot_of_key(key), row_key_hash(key));
+    append_escaped(out, key);
+}
+
+static struct keyspace space_of(const uint8_t *row_key)
+{
+    return (struct keyspace){
+        .group = get_u16_be(row_key),
+        .generation = get_u32_be(row_key + 2),
+        .database = row_key[7],
+        .epoch = get_u32_be(row_key + 8),
+    };
+}
+
+/* The client's key, which begins behind `at` bytes of the row's. */
+static enum status take_escaped(struct bytes row_key, size_t at, struct buf *out_key)
 {
     const uint8_t *p = row_key.data;
-    if (row_key.size < ROW_KEY_PREFIX_BYTES + 2 || p[6] != ROW_KIND_OBJECT) {
-        return STATUS_MALFORMED;
-    }
     size_t end = row_key.size - 2;
     if (p[end] != ESCAPE || p[end + 1] != 0x00) {
         return STATUS_MALFORMED;
     }
-    for (size_t i = ROW_KEY_PREFIX_BYTES; i < end; i++) {
+    for (size_t i = at; i < end; i++) {
         buf_append(out_key, p + i, 1);
         if (p[i] == ESCAPE && p[++i] != ESCAPED_ZERO) {
             return STATUS_MALFORMED;
         }
     }
-    *out_space = (struct keyspace){
-        .group = get_u16_be(p),
-        .generation = get_u32_be(p + 2),
-        .database = p[7],
-        .epoch = get_u32_be(p + 8),
-    };
     return STATUS_OK;
+}
+
+enum status row_key_decode(struct bytes row_key, struct keyspace *out_space, struct buf *out_key)
+{
+    if (row_key.size < ROW_KEY_PREFIX_BYTES + 2 || row_key.data[6] != ROW_KIND_OBJECT) {
+        return STATUS_MALFORMED;
+    }
+    enum status s = take_escaped(row_key, ROW_KEY_PREFIX_BYTES, out_key);
+    if (s == STATUS_OK) {
+        *out_space = space_of(row_key.data);
+    }
+    return s;
+}
+
+/* ---- the expiry index ------------------------------------------------------------------------ */
+
+void row_key_append_expiry_from(struct buf *out, const struct keyspace *space, uint64_t expires_ms)
+{
+    row_key_append_space(out, space, ROW_KIND_EXPIRY);
+    put_u64_be(buf_reserve(out, EXPIRY_BYTES), expires_ms);
+    buf_extend(out, EXPIRY_BYTES);
+}
+
+void row_key_append_expiry(struct buf *out,
+                           const struct keyspace *space,
+                           uint64_t expires_ms,
+                           struct bytes key)
+{
+    row_key_append_expiry_from(out, space, expires_ms);
+    append_place(out, slot_of_key(key), row_key_hash(key));
+    append_escaped(out, key);
+}
+
+enum status row_key_decode_expiry(struct bytes row_key,
+                                  struct keyspace *out_space,
+                                  uint64_t *out_expires_ms,
+                                  struct buf *out_key)
+{
+    if (row_key.size < ROW_KEY_EXPIRY_PREFIX_BYTES + 2 || row_key.data[6] != ROW_KIND_EXPIRY) {
+        return STATUS_MALFORMED;
+    }
+    enum status s = take_escaped(row_key, ROW_KEY_EXPIRY_PREFIX_BYTES, out_key);
+    if (s == STATUS_OK) {
+        *out_space = space_of(row_key.data);
+        *out_expires_ms = get_u64_be(row_key.data + ROW_KEY_SPACE_BYTES);
+    }
+    return s;
 }
 
 /* ---- head rows ------------------------------------------------------------------------------- */

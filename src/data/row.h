@@ -1,12 +1,15 @@
 /*
  * Rows in the store: the bytes of their keys and values (docs/disk-format.md; golden bytes in
  * tests/unit/data/test_row.c). Keys sort by group, generation, kind, database, epoch, slot, hash,
- * then by the client's key, so a SCAN cursor is slot + hash and a slot is one range.
+ * then by the client's key, so a SCAN cursor is slot + hash and a slot is one range. Beside each
+ * object that has an expiry stands a row of the expiry index, sorted by that time before the slot:
+ * the keys of a database that end soonest come first.
  */
 #ifndef DATA_ROW_H
 #define DATA_ROW_H
 
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "base/status.h"
 
 enum row_kind {
@@ -15,6 +18,7 @@ enum row_kind {
     ROW_KIND_GROUP = 'g', /* one: how far the state goes, clocks, counters */
     /* All others sort behind the head rows. */
     ROW_KIND_OBJECT = 'o', /* one per client key: what it is, and a string's bytes */
+    ROW_KIND_EXPIRY = 't', /* one per client key with an expiry: nothing but its key */
 };
 
 /* Every row key begins with these: group, generation. What follows is the same on all replicas. */
@@ -42,6 +46,28 @@ MUST_CHECK enum status row_key_decode(struct bytes row_key,
                                       struct keyspace *out_space,
                                       struct buf *out_key);
 uint32_t row_key_hash(struct bytes key);
+
+#define ROW_KEY_EXPIRY_PREFIX_BYTES 26u
+/* The longest row key: of the expiry index, where each byte of the client's key is escaped. */
+#define ROW_KEY_BYTES_MAX (ROW_KEY_EXPIRY_PREFIX_BYTES + 2u * LIMIT_KEY_BYTES + 2u)
+
+/* Appends the key of a row of the expiry index; its value is empty. */
+void row_key_append_expiry(struct buf *out,
+                           const struct keyspace *space,
+                           uint64_t expires_ms,
+                           struct bytes key);
+/* The beginning of all rows of the index whose keys end at or behind that time. */
+void row_key_append_expiry_from(struct buf *out, const struct keyspace *space, uint64_t expires_ms);
+/* Reverse of row_key_append_expiry; appends the client's key to out_key. MALFORMED: not such a row.
+ */
+MUST_CHECK enum status row_key_decode_expiry(struct bytes row_key,
+                                             struct keyspace *out_space,
+                                             uint64_t *out_expires_ms,
+                                             struct buf *out_key);
+
+/* Group, generation, kind, database, epoch: what all rows of one kind of a keyspace begin with. */
+#define ROW_KEY_SPACE_BYTES 12u
+void row_key_append_space(struct buf *out, const struct keyspace *space, enum row_kind kind);
 
 /* Group and generation alone: the beginning of all its rows. */
 void row_key_append_generation(struct buf *out, uint16_t group, uint32_t generation);

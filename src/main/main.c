@@ -8,6 +8,7 @@
 #include "main/exit.h"
 #include "main/local.h"
 #include "main/memory.h"
+#include "main/process.h"
 #include "main/query.h"
 #include "main/rebuild.h"
 #include "node/node.h"
@@ -83,6 +84,12 @@ static void on_signal(void *owner, int signal_number)
     node_stop(program->node, on_stopped, program);
 }
 
+static void on_stop_wanted(void *owner)
+{
+    struct program *program = owner;
+    node_stop(program->node, on_stopped, program);
+}
+
 /* For comparison: nothing of it outlives the process. */
 static enum status open_mem(void *ctx,
                             const char *data_dir,
@@ -115,8 +122,11 @@ static int run(const struct options *options)
         .groups = options->groups,
         .election_timeout_ms = options->election_timeout_ms,
         .request_timeout_ms = options->request_timeout_ms,
+        .describe_process = process_describe,
+        .stop_wanted = on_stop_wanted,
     };
     struct program program = {.env = uv_env_create()};
+    node_options.stop_wanted_owner = &program;
     program.node = node_create(uv_env_port(program.env), &node_options);
     struct error error;
     int exit_status = EXIT_SUCCESS;

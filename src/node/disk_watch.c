@@ -71,6 +71,14 @@ uint64_t disk_reserve(uint64_t asked, uint64_t total)
     return reserve < total / 4 ? reserve : total / 4;
 }
 
+uint64_t disk_start_bytes(uint64_t reserve, uint64_t total)
+{
+    uint64_t of_disk = total / DISK_START_PART;
+    uint64_t of_reserve = reserve / DISK_START_RESERVE_PART;
+    uint64_t bytes = of_disk > of_reserve ? of_disk : of_reserve;
+    return bytes < DISK_START_BYTES_MAX ? bytes : DISK_START_BYTES_MAX;
+}
+
 static uint64_t file_bytes_of(uint64_t reserve)
 {
     uint64_t half = reserve / 2;

@@ -21,6 +21,13 @@
 #define DISK_RESERVE_PERCENT 5u
 #define DISK_RESERVE_BYTES_MIN (64u * 1024u * 1024u)
 #define DISK_RESERVE_BYTES_MAX (1024u * 1024u * 1024u)
+/*
+ * A start needs so much, or on a small disk the larger of these parts of disk and reserve: RocksDB
+ * dies of an assertion when it cannot write at its start, however small a reserve was asked for.
+ */
+#define DISK_START_BYTES_MAX (1024u * 1024u)
+#define DISK_START_PART 1024u
+#define DISK_START_RESERVE_PART 16u
 /* The file is half of the reserve, but no more than takes a moment to write. */
 #define DISK_RESERVE_FILE_BYTES_MAX (64u * 1024u * 1024u)
 
@@ -49,6 +56,8 @@ enum disk_state disk_judge(enum disk_state state,
                            enum disk_action *out_action);
 /* asked: as configured; 0: the default for a disk of this size. */
 uint64_t disk_reserve(uint64_t asked, uint64_t total);
+/* What must be free for a start. */
+uint64_t disk_start_bytes(uint64_t reserve, uint64_t total);
 
 struct disk_watch {
     enum disk_state state; /* read only, as are the next */

@@ -171,12 +171,17 @@ static void warn(struct founding *f, uint32_t number)
     }
 }
 
-/* The only place where the identity changes. False: this node is about to halt. */
+/* The only place where the identity changes. False: it has not; or this node is about to halt. */
 static bool keep(struct founding *f, const struct identity *next)
 {
     ensure(f->state == FOUNDING_STATE_RECORDING);
     ensure(!f->identity->is_formed);
-    if (f->callbacks->store(f->owner, next) != STATUS_OK) {
+    enum status s = f->callbacks->store(f->owner, next);
+    if (s == STATUS_NO_SPACE) {
+        reached("founding: no space to write down what was heard");
+        return false;
+    }
+    if (s != STATUS_OK) {
         f->state = FOUNDING_STATE_STOPPED;
         say(f, "DIR/node could not be written");
         return false;

@@ -46,7 +46,10 @@
 #include "node/identity.h"
 #include "peer/peers.h"
 
-/* How often the owner calls founding_tick until the cluster is formed. */
+/*
+ * How often the owner calls founding_tick until the cluster is formed. Whatever got lost, also for
+ * lack of space, is said again so often: by those that are not formed, and to them by the formed.
+ */
 #define FOUNDING_TICK_MS 200u
 #define FOUNDING_TEXT_BYTES 256u
 /* Ends every refusal that is final: the founder that hears it can never become a member. */
@@ -62,7 +65,8 @@ struct founding_flags {
 /* None may call back into this machine, except founding_is_formed. */
 struct founding_callbacks {
     /*
-     * Makes identity durable before it returns. A failure ends this machine without another
+     * Makes identity durable before it returns. NO_SPACE: it is certainly not on disk, and the one
+     * before is; what was heard counts as lost. Any other failure ends this machine without another
      * callback: whether it is on disk is unknown, so the node halts.
      */
     enum status (*store)(void *owner, const struct identity *identity);

@@ -237,7 +237,10 @@ enum status identity_load(struct env *env,
     return parse(text, path, out_identity, error);
 }
 
-/* A new file under another name, synced, then renamed over the old one, then the name synced. */
+/*
+ * A new file under another name, synced, then renamed over the old one, then the name synced.
+ * NO_SPACE: the old one still stands.
+ */
 static enum status replace(struct env *env, const char *dir, struct bytes bytes)
 {
     char fresh[PATH_BYTES];
@@ -261,7 +264,11 @@ static enum status replace(struct env *env, const char *dir, struct bytes bytes)
     if (s == STATUS_OK) {
         s = env_file_rename(env, fresh, path);
     }
-    return s == STATUS_OK ? env_dir_sync(env, dir) : s;
+    if (s != STATUS_OK) {
+        return s;
+    }
+    s = env_dir_sync(env, dir);
+    return s == STATUS_NO_SPACE ? STATUS_IO : s; /* which one stands is not known */
 }
 
 enum status identity_store(struct env *env,
@@ -276,7 +283,7 @@ enum status identity_store(struct env *env,
     enum status s = replace(env, dir, buf_bytes(&text));
     buf_deinit(&text);
     if (s != STATUS_OK) {
-        return error_set(error, s, "%s/node: cannot write", dir);
+        return error_set(error, s, "%s/node: cannot write: %s", dir, status_text(s));
     }
     return STATUS_OK;
 }

@@ -4,7 +4,10 @@
 
 #include "node/node_parts.h"
 
-/* Appends one section, or "default", "all", "everything"; nothing for an unknown name. */
-void info_write(struct node *node, struct bytes section, struct buf *out);
+/*
+ * Appends the named sections, each once, in a fixed order; "default" (also if none is named), "all"
+ * and "everything" stand for several. Unknown names add nothing.
+ */
+void info_write(struct node *node, const struct bytes *names, size_t count, struct buf *out);
 
 #endif

@@ -45,6 +45,7 @@ static void close_all(struct node *node)
     for (uint32_t g = 0; g < node_groups(node); g++) {
         if (node->groups[g].replica != NULL) {
             replica_stop(node->groups[g].replica);
+            shard_stop(node->groups[g].shard);
         }
     }
     if (node->snapshots != NULL) {
@@ -148,6 +149,7 @@ static void turn(void *owner)
     peers_flush(node->peers);
     server_set_memory_below(&node->server, memory_below_router(node));
     server_flush(&node->server);
+    node_admin_flush(node);
     if (node->state != NODE_STATE_RUNNING) {
         go_on_stopping(node);
     }
@@ -169,13 +171,29 @@ static void start_groups(struct node *node)
     }
 }
 
-/* On the loop, but nobody is served yet, so nobody waits behind the disk. */
+static void warn_founding_waits(struct node *node, const char *text)
+{
+    if (!node->is_founding_warned) {
+        node->is_founding_warned = true;
+        env_log(node->env,
+                ENV_LEVEL_WARNING,
+                "%s: the cluster is formed when there is space again",
+                text);
+    }
+}
+
+/*
+ * On the loop, but nobody is served yet, so nobody waits behind the disk. On a full disk the old
+ * identity stands; what was heard is told again, and then there may be space.
+ */
 static enum status founding_store(void *owner, const struct identity *identity)
 {
     struct node *node = owner;
     struct error error;
     enum status s = identity_store(node->env, node->options.data_dir, identity, &error);
-    if (s != STATUS_OK) {
+    if (s == STATUS_NO_SPACE) {
+        warn_founding_waits(node, error.text);
+    } else if (s != STATUS_OK) {
         env_halt(node->env, "%s", error.text);
     }
     return s;
@@ -227,9 +245,9 @@ static void founding_due(struct env_timer *timer)
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-static void write_info(void *owner, struct bytes section, struct buf *out)
+static void write_info(void *owner, const struct bytes *sections, size_t count, struct buf *out)
 {
-    info_write(owner, section, out);
+    info_write(owner, sections, count, out);
 }
 
 struct node *node_create(struct env *env, const struct node_options *options)
@@ -238,6 +256,8 @@ struct node *node_create(struct env *env, const struct node_options *options)
     struct node *node = mem_alloc_zero(sizeof *node);
     node->env = env;
     node->options = *options;
+    node->settings = (struct settings)SETTINGS_DEFAULT;
+    node->settings.is_expiring = !options->is_expiry_off;
     if (node->options.log_segment_bytes == 0) {
         node->options.log_segment_bytes = LOG_SEGMENT_BYTES_DEFAULT;
     }
@@ -250,6 +270,7 @@ struct node *node_create(struct env *env, const struct node_options *options)
     node_talk_init(node);
     node->founding_timer.cb = founding_due;
     node_announce_init(node);
+    node_admin_init(node);
     return node;
 }
 
@@ -313,6 +334,7 @@ static enum status start_server(struct node *node, struct error *error)
         .info = write_info,
         .cluster = node_write_cluster,
         .owner = node,
+        .admin = &node->admin,
     };
     server_init(&node->server, node->env, node->router, &node->stats, &options, &facts);
     return server_start(&node->server, error);

@@ -11,8 +11,21 @@
 #include "base/status.h"
 #include "env/env.h"
 
+#define NODE_OS_BYTES 256u
+
 struct node;
 struct store_engine;
+
+/* What INFO shows of the process that the node runs in. */
+struct node_process {
+    int64_t id;
+    char os[NODE_OS_BYTES];      /* "Linux 6.1.0 x86_64" */
+    uint64_t machine_bytes;      /* memory of the machine */
+    uint64_t resident_bytes;     /* memory of the process */
+    uint64_t resident_bytes_max; /* since its start */
+    uint64_t user_us;            /* processor time of all threads */
+    uint64_t system_us;
+};
 
 struct node_options {
     const char *data_dir;       /* created if missing (not its parents) */
@@ -48,6 +61,12 @@ struct node_options {
     uint32_t groups;              /* data groups, at the first start; 0: the default */
     uint32_t election_timeout_ms; /* 0: the default; a follower waits one to two of these */
     uint32_t request_timeout_ms;  /* 0: the default */
+    /* NULL: nothing is known of the process (INFO). */
+    void (*describe_process)(struct node_process *out);
+    /* A client said SHUTDOWN: calls node_stop. At the end of a turn. NULL: it is refused. */
+    void (*stop_wanted)(void *owner);
+    void *stop_wanted_owner;
+    bool is_expiry_off; /* keys that are due stay until somebody asks for them */
 };
 
 /* What this node knows of one of its groups, for tests and tools. */

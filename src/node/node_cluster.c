@@ -91,13 +91,6 @@ static void write_nodes(struct node *node, int resp, struct buf *reply)
     }
 }
 
-/* The smallest slot that router_group_of_slot gives to the group; behind the last one: SLOT_COUNT.
- */
-static uint16_t first_slot(uint32_t groups, uint32_t group)
-{
-    return (uint16_t)(((group - 1) * SLOT_COUNT + groups - 1) / groups);
-}
-
 static void write_groups(struct node *node, int resp, struct buf *reply)
 {
     uint32_t groups = node->identity.groups;
@@ -117,8 +110,8 @@ static void write_groups(struct node *node, int resp, struct buf *reply)
             .learners = facts.learners,
         };
         if (g != CLUSTER_GROUP_METADATA) {
-            row.slot_first = first_slot(groups, g);
-            row.slot_last = (uint16_t)(first_slot(groups, g + 1) - 1);
+            row.slot_first = (uint16_t)node_first_slot(groups, g);
+            row.slot_last = (uint16_t)(node_first_slot(groups, g + 1) - 1);
         }
         cluster_write_group(reply, resp, &row);
     }

@@ -220,8 +220,7 @@ enum status node_disk_init(struct node *node, struct error *error)
     disk_watch_look(&node->disk);
     limit_segment_bytes(node);
     log_garbage_init(&node->garbage, segments_max(node), &garbage_port, node);
-    uint64_t least = node->disk.reserve / NODE_START_RESERVE_PART;
-    least = least < MIB ? least : MIB;
+    uint64_t least = disk_start_bytes(node->disk.reserve, node->disk.total);
     if (node->disk.total > 0 && node->disk.free + node->disk.released < least) {
         return error_set(error,
                          STATUS_NO_SPACE,

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "data/slot.h"
 #include "node/node_parts.h"
 
 /* ---- groups ---------------------------------------------------------------------------------- */
@@ -59,6 +60,11 @@ static uint64_t trailing_bytes(const struct node *node)
     return most < REPLICA_TRAILING_BYTES_DEFAULT ? most : REPLICA_TRAILING_BYTES_DEFAULT;
 }
 
+uint32_t node_first_slot(uint32_t groups, uint32_t group)
+{
+    return ((group - 1) * SLOT_COUNT + groups - 1) / groups;
+}
+
 static void create_group(struct node *node, uint16_t number, struct router_group *group)
 {
     struct shard_options shard_options = {
@@ -67,7 +73,12 @@ static void create_group(struct node *node, uint16_t number, struct router_group
         .is_out_of_space = node_is_group_out_of_space,
         .owner = node,
         .snapshots = node->snapshots,
+        .is_expiring = &node->settings.is_expiring,
     };
+    if (number != NODE_GROUP_METADATA) {
+        shard_options.slot_first = node_first_slot(node->identity.groups, number);
+        shard_options.slot_end = node_first_slot(node->identity.groups, number + 1u);
+    }
     uint32_t election_ms = node->options.election_timeout_ms;
     struct replica_options replica_options = {
         .group = number,

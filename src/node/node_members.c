@@ -2,18 +2,28 @@
 
 #include "base/assert.h"
 
-/* The newest life of the node in the configuration; 0 if it is no member. */
-static uint32_t life_in(const struct engine_config *config, uint32_t node)
+/* The node's replica of the newest life in the configuration; 0 if it is no member. */
+static uint64_t member_of(const struct engine_config *config, uint32_t node)
 {
-    uint32_t life = 0;
+    uint64_t newest = 0;
     for (unsigned i = 0; i < config->count; i++) {
         uint64_t id = config->members[i].id;
-        uint32_t other = (uint32_t)(id >> 16);
-        if (replica_node(id) == node && other > life) {
-            life = other;
-        }
+        newest = replica_node(id) == node && id > newest ? id : newest;
     }
-    return life;
+    return newest;
+}
+
+/*
+ * The replica of its newest life that is known. 0: nothing is. Its earlier replica may have been
+ * removed just before a leader died, and no life may be made up for it: the next leader hears it.
+ */
+static uint64_t newest_of(const struct engine_config *now,
+                          uint32_t node,
+                          const struct node_fact *fact)
+{
+    uint64_t member = member_of(now, node);
+    uint64_t heard = fact->is_heard ? replica_id_of(node, fact->life) : 0;
+    return heard > member ? heard : member;
 }
 
 static bool is_voter(const struct engine_config *config, uint64_t id)
@@ -29,18 +39,24 @@ static bool is_voter(const struct engine_config *config, uint64_t id)
 bool node_members_wished(const struct engine_config *now,
                          const uint32_t *nodes,
                          unsigned count,
-                         const uint32_t *lives,
-                         uint64_t *out_ids)
+                         const struct node_fact *facts,
+                         uint64_t *out_ids,
+                         unsigned *out_count)
 {
     ensure(count <= ENGINE_MEMBERS_MAX);
-    bool differs = now->count != count;
+    bool differs = false;
+    unsigned wished = 0;
     for (unsigned i = 0; i < count; i++) {
-        uint32_t known = lives[nodes[i] - 1];
-        uint32_t member = life_in(now, nodes[i]);
-        out_ids[i] = replica_id_of(nodes[i], known > member ? known : member);
-        differs = differs || !is_voter(now, out_ids[i]);
+        uint64_t id = newest_of(now, nodes[i], &facts[nodes[i] - 1]);
+        if (id == 0) {
+            reached("node: a node is no member, and was not heard yet");
+            continue;
+        }
+        out_ids[wished++] = id;
+        differs = differs || !is_voter(now, id);
     }
-    return differs;
+    *out_count = wished;
+    return differs || now->count != wished;
 }
 
 bool node_members_have_space(const struct engine_config *now,

@@ -3,6 +3,7 @@
 #define NODE_NODE_PARTS_H
 
 #include "base/stat.h"
+#include "command/admin.h"
 #include "consensus/rounds.h"
 #include "log/log.h"
 #include "node/disk_watch.h"
@@ -42,8 +43,6 @@
 #define NODE_SYNC_RESERVE_PART 4u
 /* And for so many looks (DISK_WATCH_MS). */
 #define NODE_SYNC_LOOKS 8u
-/* A start needs this part of the reserve, or a MiB: RocksDB writes files when it is opened. */
-#define NODE_START_RESERVE_PART 16u
 /* A segment is at most this part of the disk, unless it is small. */
 #define NODE_LOG_SEGMENT_DISK_PART 64u
 #define NODE_LOG_SEGMENT_BYTES_SMALL ((uint64_t)MIB)
@@ -89,12 +88,16 @@ struct announcement {
 struct node {
     struct env *env;
     struct node_options options;
+    struct settings settings; /* what CONFIG SET changes */
+    struct command_admin admin;
+    bool is_stop_wanted; /* by SHUTDOWN */
     enum node_state state;
     uint32_t node_count;
     unsigned looks_with_room; /* one after the other, on a full disk */
     bool is_store_open;
     bool has_started_groups;
     bool is_members_warned;
+    bool is_founding_warned;
     bool is_behind;         /* entries wait until segments have gone, or rows are folded */
     bool are_replicas_full; /* what they were told */
     bool is_last_sync;      /* the sync under way began in SYNCING, */
@@ -144,6 +147,10 @@ static inline uint32_t node_groups(const struct node *node)
 {
     return node->groups == NULL ? 0 : node->identity.groups + 1;
 }
+
+/* The smallest slot that router_group_of_slot gives to the group; behind the last one: SLOT_COUNT.
+ */
+uint32_t node_first_slot(uint32_t groups, uint32_t group);
 
 /* node_start.c */
 /* True: a restart finds what the store has made durable. */
@@ -195,6 +202,13 @@ void node_write_cluster(void *owner,
                         struct bytes key,
                         uint8_t resp,
                         struct buf *reply);
+
+/* node_admin.c: command_server.admin */
+void node_admin_init(struct node *node);
+/* At the end of each turn: what SHUTDOWN asked for. */
+void node_admin_flush(struct node *node);
+/* Log entries applied here, of all groups. */
+uint64_t node_applied_entries(const struct node *node);
 
 /* node_announce.c */
 void node_announce_init(struct node *node);

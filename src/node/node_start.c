@@ -7,9 +7,6 @@
 #include "base/endian.h"
 #include "node/node_parts.h"
 
-/* RocksDB dies of an assertion when it cannot write at its start. */
-#define START_FREE_BYTES_MIN (1u * MIB)
-
 /* ---- the directory --------------------------------------------------------------------------- */
 
 /* The directory that holds path: what must be synced for path itself to be durable. */
@@ -145,7 +142,7 @@ enum status node_open_dir(struct node *node, struct error *error)
                                           : "%s: cannot lock the directory",
                          dir);
     }
-    s = node_disk_init(node, error); /* may give room for the identity */
+    s = node_disk_init(node, error); /* may give room for the identity and the store */
     if (s == STATUS_OK) {
         s = open_identity(node, error);
     }
@@ -165,17 +162,6 @@ static enum status open_engine(struct node *node,
     const struct node_options *o = &node->options;
     if (o->open_engine != NULL) {
         return o->open_engine(o->open_engine_ctx, o->data_dir, out_engine, error);
-    }
-    uint64_t free = 0;
-    uint64_t total = 0;
-    enum status s = env_dir_space(node->env, o->data_dir, &free, &total);
-    if (s == STATUS_OK && free < START_FREE_BYTES_MIN) {
-        return error_set(error,
-                         STATUS_NO_SPACE,
-                         "%s: only %" PRIu64
-                         " bytes are free on the disk; make room and start again",
-                         o->data_dir,
-                         free);
     }
     char dir[NODE_PATH_BYTES + 8];
     (void)snprintf(dir, sizeof dir, "%s/store", o->data_dir);

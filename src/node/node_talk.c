@@ -90,17 +90,18 @@ static void warn_once(struct node *node, uint32_t group)
             group);
 }
 
-static void check_members(struct node *node, uint32_t group, const uint32_t *lives)
+static void check_members(struct node *node, uint32_t group, const struct node_fact *facts)
 {
     const struct router_group *g = &node->groups[group];
     struct engine_config now;
     uint64_t wished[ENGINE_MEMBERS_MAX];
+    unsigned count = 0;
     replica_config(g->replica, &now);
-    if (!node_members_wished(&now, g->nodes, g->node_count, lives, wished)) {
+    if (!node_members_wished(&now, g->nodes, g->node_count, facts, wished, &count)) {
         return;
     }
     bool is_done = false;
-    enum status s = replica_set_members(g->replica, wished, g->node_count, &is_done);
+    enum status s = replica_set_members(g->replica, wished, count, &is_done);
     if (s != STATUS_OK) {
         warn_once(node, group);
     } else if (is_done) {
@@ -112,14 +113,13 @@ static void members_due(struct env_timer *timer)
 {
     struct node *node = container_of(timer, struct node, members_timer);
     env_timer_start(node->env, timer, NODE_MEMBERS_MS);
-    uint32_t lives[IDENTITY_FOUNDERS_MAX];
-    for (uint32_t n = 0; n < node->node_count; n++) {
-        lives[n] = node->facts[n].life;
-    }
-    lives[node->identity.number - 1] = node->identity.life;
+    struct node_fact facts[IDENTITY_FOUNDERS_MAX];
+    memcpy(facts, node->facts, sizeof facts);
+    facts[node->identity.number - 1] =
+        (struct node_fact){.is_heard = true, .life = node->identity.life};
     for (uint32_t g = 0; g < node_group_count(node) && !node->env->is_halted; g++) {
         if (node->groups[g].replica != NULL && replica_is_leader(node->groups[g].replica)) {
-            check_members(node, g, lives);
+            check_members(node, g, facts);
         }
     }
     log_garbage_tick(&node->garbage);

@@ -97,13 +97,18 @@ void router_stop(struct router *r)
     env_timer_stop(r->env, &r->wake);
 }
 
+static void destroy_extras(struct router_task *t)
+{
+    router_split_destroy(t->split);
+    router_sweep_destroy(t->sweep);
+    t->split = NULL;
+    t->sweep = NULL;
+}
+
 static void task_destroy(struct router_task *t)
 {
     list_remove(&t->all_link);
-    if (t->split != NULL) {
-        mem_free(t->split->part_of_key);
-        mem_free(t->split);
-    }
+    destroy_extras(t);
     buf_deinit(&t->bytes);
     buf_deinit(&t->reply);
     mem_free(t);
@@ -138,6 +143,7 @@ void router_destroy(struct router *r)
 void router_task_charge(struct router_task *t)
 {
     uint64_t now = sizeof *t + t->bytes.size + t->reply.size;
+    now += t->sweep != NULL ? sizeof *t->sweep + t->sweep->keys.size + t->sweep->pattern.size : 0;
     t->router->memory += now - t->charged;
     t->charged = now;
 }
@@ -161,11 +167,11 @@ static struct router_task *task_take(struct router *r)
 
 struct router_task *router_task_create(struct router *r,
                                        struct router_request *request,
+                                       const struct command *command,
                                        struct route *route,
                                        const struct bytes *args,
                                        size_t arg_count)
 {
-    const struct command *command = request->command;
     ensure(command->id != COMMAND_ID_NONE);
     struct router_task *t = task_take(r);
     t->request = request;
@@ -198,11 +204,7 @@ void router_task_release(struct router_task *t)
     if (t->is_in_shard) {
         return; /* on_shard_done comes back to it */
     }
-    if (t->split != NULL) {
-        mem_free(t->split->part_of_key);
-        mem_free(t->split);
-        t->split = NULL;
-    }
+    destroy_extras(t);
     r->memory -= t->charged;
     t->charged = 0;
     if (r->free_task_count >= ROUTER_FREE_MAX) {
@@ -245,7 +247,7 @@ uint32_t router_group_of_slot(const struct router *r, uint16_t slot)
 
 static void start_request(struct router *r, struct router_request *request)
 {
-    ensure(request->command->policy != COMMAND_LOCAL && request->arg_count > 0);
+    ensure(request->arg_count > 0);
     list_init(&request->link);
     list_init(&request->deadline_link);
     request->task = NULL;
@@ -282,7 +284,7 @@ void router_start_deadline(struct router *r, struct router_request *request, boo
     }
 }
 
-/* The group that holds all keys; UINT32_MAX: they lie in several. */
+/* The group that holds all keys (at least one); UINT32_MAX: they lie in several. */
 static uint32_t group_of_keys(const struct router *r, const struct router_request *request)
 {
     if (r->options.group_count == 1) {
@@ -298,7 +300,7 @@ static uint32_t group_of_keys(const struct router *r, const struct router_reques
         }
         group = other;
     }
-    ensure(group != 0); /* only LOCAL commands have no keys */
+    ensure(group != 0);
     return group;
 }
 
@@ -308,13 +310,14 @@ void router_submit_to_group(struct router *r, uint32_t group, struct router_requ
     start_request(r, request);
     request->task = router_task_create(r,
                                        request,
+                                       request->command,
                                        &r->routes[group],
                                        request->args + 1,
                                        request->arg_count - 1);
     enqueue(r, request);
 }
 
-void router_submit(struct router *r, struct router_request *request)
+static void submit_keys(struct router *r, struct router_request *request)
 {
     uint32_t group = group_of_keys(r, request);
     if (group != UINT32_MAX) {
@@ -325,6 +328,60 @@ void router_submit(struct router *r, struct router_request *request)
     if (router_split(r, request)) {
         enqueue(r, request);
     }
+}
+
+/* To the group of the cursor's slot, unless the answer is clear without asking. */
+static void submit_cursor(struct router *r, struct router_request *request)
+{
+    uint64_t cursor = 0;
+    bool is_cursor = scan_cursor_read(request->args[1], &cursor);
+    if (is_cursor && scan_cursor_slot(cursor) < SLOT_COUNT) {
+        uint16_t slot = (uint16_t)scan_cursor_slot(cursor);
+        router_submit_to_group(r, router_group_of_slot(r, slot), request);
+        return;
+    }
+    start_request(r, request);
+    if (is_cursor) {
+        scan_write_header(request->reply, 0, 0); /* behind all keys */
+    } else {
+        resp_write_error(request->reply, scan_invalid_cursor);
+    }
+    router_finish_request(r, request);
+}
+
+static void submit_all(struct router *r, struct router_request *request)
+{
+    if (r->options.group_count == 1) {
+        router_submit_to_group(r, 1, request);
+        return;
+    }
+    start_request(r, request);
+    router_split_all(r, request);
+    enqueue(r, request);
+}
+
+void router_submit(struct router *r, struct router_request *request)
+{
+    switch (request->command->policy) {
+    case COMMAND_ONE_SHARD:
+    case COMMAND_SPLIT_BY_KEY:
+        submit_keys(r, request);
+        return;
+    case COMMAND_BY_CURSOR:
+        submit_cursor(r, request);
+        return;
+    case COMMAND_ALL_GROUPS:
+        submit_all(r, request);
+        return;
+    case COMMAND_SWEEP:
+        start_request(r, request);
+        router_sweep_begin(r, request);
+        enqueue(r, request);
+        return;
+    case COMMAND_LOCAL:
+        break;
+    }
+    unreachable("LOCAL commands are never submitted");
 }
 
 /* ---- done() ---------------------------------------------------------------------------------- */

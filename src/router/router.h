@@ -5,7 +5,8 @@
  * Order (ORD-7): the commands of one stream take effect in the order submitted. The router overlaps
  * only a run: consecutive commands of the same kind (read, write) to the same group, sent as one
  * batch; the next run starts when the batch before it is answered. Parts of a command that spans
- * groups run concurrently with each other and with nothing else of their stream.
+ * groups run concurrently with each other and with nothing else of their stream; SCANs that stand
+ * for KEYS or RANDOMKEY run one after the other, each with the time-out of a whole command.
  *
  * Duplicates (DUP-1 to DUP-4): a write has a sequence in its group, without gaps, and keeps it over
  * retries; the mark that travels with every write says which are answered or given up. Giving up is
@@ -86,9 +87,9 @@ uint32_t router_group_of_slot(const struct router *r, uint16_t slot);
 uint32_t router_leader_of(const struct router *r, uint32_t group);
 
 /*
- * A command with keys that passed command_resolve. done() follows, never from inside this call, and
- * always, unless the router is destroyed first. Inside done() more may be submitted, also to the
- * same stream.
+ * A command that passed command_resolve and is not LOCAL. done() follows, never from inside this
+ * call, and always, unless the router is destroyed first. Inside done() more may be submitted, also
+ * to the same stream.
  */
 void router_submit(struct router *r, struct router_request *request);
 /* A command of group 0 (metadata) and not of a slot; else the same. */

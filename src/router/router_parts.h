@@ -2,6 +2,7 @@
 #ifndef ROUTER_ROUTER_PARTS_H
 #define ROUTER_ROUTER_PARTS_H
 
+#include "command/scan.h"
 #include "router/router.h"
 #include "router/router_forward.h"
 
@@ -37,13 +38,30 @@
 #define ROUTER_COMMAND_BYTES_KEPT 1024u
 #define ROUTER_REPLY_BYTES_KEPT 256u
 
+/* SCANs of a KEYS, and of a RANDOMKEY: they look at so many keys each. */
+#define ROUTER_SWEEP_KEYS SCAN_KEYS_MAX
+#define ROUTER_RANDOM_KEYS 16u
+
+/*
+ * A command that is answered by SCANs of one group after the other. It belongs to the task of the
+ * step under way.
+ */
+struct sweep {
+    uint64_t cursor; /* of that step */
+    uint64_t begin;  /* of the first one: RANDOMKEY ends there, when it comes around */
+    bool has_wrapped;
+    struct buf pattern; /* of KEYS */
+    size_t count;       /* keys found so far */
+    struct buf keys;    /* as they stand in the reply */
+};
+
 /* How the replies of a command's parts become one. */
 struct split {
     uint32_t part_count;
     uint32_t waiting; /* parts without an answer */
     uint64_t bytes;   /* of the replies so far; beyond what a reply may have they are dropped */
-    size_t key_count;
-    uint32_t *part_of_key; /* [key_count] */
+    size_t key_count; /* 0: the parts do not differ */
+    uint32_t *part_of_key; /* [key_count], or NULL */
 };
 
 /* One encoded command for one group: a whole command of a client, or one part of it. */
@@ -56,6 +74,7 @@ struct router_task {
     struct router_batch *batch;     /* NULL: not dispatched yet, or answered */
     struct router_task *next_part;
     struct split *split; /* of the first part of several; else NULL */
+    struct sweep *sweep; /* of a step of KEYS or RANDOMKEY; else NULL */
     struct route *route;
     uint64_t sequence; /* of a write, once dispatched */
     uint32_t item;     /* its place in the current attempt */
@@ -178,8 +197,10 @@ struct bytes *router_args(struct router *r, size_t count);
 void router_start_deadline(struct router *r, struct router_request *request, bool has_leader);
 /* done() is due. The reply is complete. */
 void router_finish_request(struct router *r, struct router_request *request);
+/* command: the request's, or of a sweep SCAN. */
 struct router_task *router_task_create(struct router *r,
                                        struct router_request *request,
+                                       const struct command *command,
                                        struct route *route,
                                        const struct bytes *args,
                                        size_t arg_count);
@@ -193,10 +214,26 @@ void router_drop_replies(struct router *r, struct router_peer *peer);
 /* router_split.c */
 /* Encodes the parts of a command over several groups, or finishes it with an error. */
 bool router_split(struct router *r, struct router_request *request);
+/* The same command for all groups of data. */
+void router_split_all(struct router *r, struct router_request *request);
+void router_split_destroy(struct split *split);
 /* Keeps the part's reply for the merge. */
 void router_part_answered(struct router_task *t);
 /* Writes request->reply from those of the parts. */
 void router_merge(struct router_request *request);
+/* A part's reply is no answer to this command: from a node with another idea of it. */
+void router_write_unexpected(struct router_request *request);
+/* Of an answered part that writes: it may have been executed, whatever became of the others. */
+bool router_part_is_possible(const struct router_task *t);
+
+/* router_sweep.c */
+void router_sweep_begin(struct router *r, struct router_request *request);
+/*
+ * Takes the reply of a step, whose task has left its batch. True: request->task is the next step.
+ * False: request->reply is written.
+ */
+bool router_sweep_goes_on(struct router_request *request);
+void router_sweep_destroy(struct sweep *sweep);
 
 /* router_stream.c */
 void router_stream_changed(struct router *r, struct router_stream *stream);

@@ -164,12 +164,21 @@ static bool is_request_good(const struct router_peer *peer,
            (c->request.sequence > c->mark && c->request.sequence - c->mark < DUP_WINDOW);
 }
 
-static bool are_keys_good(const struct router *r,
+/* True if a gateway would have sent such a command to this group. */
+static bool is_place_good(const struct router *r,
                           uint32_t group,
                           const struct command *row,
                           const struct bytes *args,
                           size_t arg_count)
 {
+    if (row->policy == COMMAND_ALL_GROUPS) {
+        return group > 0;
+    }
+    if (row->policy == COMMAND_BY_CURSOR) {
+        uint64_t cursor = 0;
+        return scan_cursor_read(args[1], &cursor) && scan_cursor_slot(cursor) < SLOT_COUNT &&
+               router_group_of_slot(r, (uint16_t)scan_cursor_slot(cursor)) == group;
+    }
     if (command_judge_keys(row, args, arg_count) != COMMAND_KEYS_FIT) {
         return false;
     }
@@ -196,9 +205,9 @@ static bool is_good(struct router *r,
         return false;
     }
     const struct command *row = command_by_id(c.id);
-    if (row == NULL || row->policy == COMMAND_LOCAL || (row->flags & COMMAND_INTERNAL) != 0 ||
-        c.semantics > row->semantics || c.database >= LIMIT_DATABASES ||
-        (c.resp != 2 && c.resp != 3) || c.arg_count >= LIMIT_ARGUMENTS) {
+    if (row == NULL || (row->flags & COMMAND_INTERNAL) != 0 || c.semantics > row->semantics ||
+        c.database >= LIMIT_DATABASES || (c.resp != 2 && c.resp != 3) ||
+        c.arg_count >= LIMIT_ARGUMENTS) {
         return false;
     }
     size_t arg_count = (size_t)c.arg_count + 1;
@@ -212,7 +221,7 @@ static bool is_good(struct router *r,
             return false;
         }
     }
-    return entry_is_read(&reader) && are_keys_good(r, group, row, args, arg_count);
+    return entry_is_read(&reader) && is_place_good(r, group, row, args, arg_count);
 }
 
 /* ---- running --------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* Commands whose keys lie in several groups: cut into one part for each, and put together again. */
+/* Commands for several groups: cut into one part for each, and put together again. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "data/slot.h"
@@ -85,8 +85,12 @@ bool router_split(struct router *r, struct router_request *request)
     struct router_task **tail = &request->task;
     for (uint32_t p = 0; p < split->part_count; p++) {
         size_t begin = p > 0 ? ends[p - 1] : 0;
-        *tail =
-            router_task_create(r, request, &r->routes[groups[p]], args + begin, ends[p] - begin);
+        *tail = router_task_create(r,
+                                   request,
+                                   command,
+                                   &r->routes[groups[p]],
+                                   args + begin,
+                                   ends[p] - begin);
         tail = &(*tail)->next_part;
     }
     request->task->split = split;
@@ -95,10 +99,34 @@ bool router_split(struct router *r, struct router_request *request)
     return true;
 }
 
+void router_split_all(struct router *r, struct router_request *request)
+{
+    struct router_task **tail = &request->task;
+    for (uint32_t g = 1; g <= r->options.group_count; g++) {
+        *tail = router_task_create(r,
+                                   request,
+                                   request->command,
+                                   &r->routes[g],
+                                   request->args + 1,
+                                   request->arg_count - 1);
+        tail = &(*tail)->next_part;
+    }
+    request->task->split = mem_alloc_zero(sizeof *request->task->split);
+    request->task->split->part_count = r->options.group_count;
+    request->task->split->waiting = r->options.group_count;
+}
+
+void router_split_destroy(struct split *split)
+{
+    if (split != NULL) {
+        mem_free(split->part_of_key);
+        mem_free(split);
+    }
+}
+
 /* ---- merging --------------------------------------------------------------------------------- */
 
-/* A part's reply is no answer to this command: from a node with another idea of it. */
-static void write_unexpected(struct router_request *request)
+void router_write_unexpected(struct router_request *request)
 {
     reached("router: replies that cannot be merged");
     resp_write_error(request->reply, "ERR the groups of these keys answered in different ways");
@@ -123,7 +151,7 @@ static void merge_sum(struct router_request *request)
         struct resp_value value;
         if (resp_value_read(&rest, &value) != STATUS_OK || value.type != RESP_TYPE_INTEGER ||
             rest.size > 0 || __builtin_add_overflow(sum, value.integer, &sum)) {
-            write_unexpected(request);
+            router_write_unexpected(request);
             return;
         }
     }
@@ -199,16 +227,57 @@ static void merge_array(struct router_request *request)
     }
     if (!is_good) {
         request->reply->size = before;
-        write_unexpected(request);
+        router_write_unexpected(request);
     }
     mem_free(rests);
+}
+
+/* All said the same. */
+static void merge_same(struct router_request *request)
+{
+    const struct router_task *first = request->task;
+    for (const struct router_task *t = first->next_part; t != NULL; t = t->next_part) {
+        if (!bytes_equal(buf_bytes(&t->reply), buf_bytes(&first->reply))) {
+            router_write_unexpected(request);
+            return;
+        }
+    }
+    buf_append_bytes(request->reply, buf_bytes(&first->reply));
+}
+
+bool router_part_is_possible(const struct router_task *t)
+{
+    struct bytes reply = buf_bytes(&t->reply);
+    const char *prefix = status_prefix(STATUS_OUTCOME_UNKNOWN);
+    bool is_error = reply.size > 0 && reply.data[0] == '-';
+    return !is_error ||
+           (reply.size > strlen(prefix) && memcmp(reply.data + 1, prefix, strlen(prefix)) == 0);
+}
+
+/* An error says "not executed" (DUP-6): of a write it is true only if it is true of all parts. */
+static void merge_error(struct router_request *request, const struct router_task *error)
+{
+    bool is_possible = false;
+    for (const struct router_task *t = request->task; t != NULL; t = t->next_part) {
+        is_possible |= t->is_write && router_part_is_possible(t);
+    }
+    if (!is_possible) {
+        buf_append_bytes(request->reply, buf_bytes(&error->reply));
+        return;
+    }
+    reached("router: a write was executed in some groups only");
+    resp_write_errorf(request->reply,
+                      "%s some groups may have executed the command, some have not: %.*s",
+                      status_prefix(STATUS_OUTCOME_UNKNOWN),
+                      (int)(error->reply.size - strlen("-\r\n")),
+                      (const char *)error->reply.data + 1);
 }
 
 void router_merge(struct router_request *request)
 {
     const struct router_task *error = find_error(request);
     if (error != NULL) {
-        buf_append_bytes(request->reply, buf_bytes(&error->reply));
+        merge_error(request, error);
         return;
     }
     switch (request->command->merge) {
@@ -219,6 +288,8 @@ void router_merge(struct router_request *request)
         merge_array(request);
         return;
     case COMMAND_MERGE_OK:
+        merge_same(request);
+        return;
     case COMMAND_MERGE_FIRST:
         break;
     }

@@ -130,12 +130,24 @@ static bool shares_a_log(const struct router_task *a, const struct router_task *
 static bool joins(const struct router_task *first, const struct router_task *t, size_t bytes)
 {
     return (t->route == first->route || shares_a_log(first, t)) && t->is_write == first->is_write &&
-           t->next_part == NULL && bytes + t->bytes.size <= ROUTER_BATCH_BYTES_MAX;
+           t->next_part == NULL && t->sweep == NULL && first->sweep == NULL &&
+           bytes + t->bytes.size <= ROUTER_BATCH_BYTES_MAX;
 }
 
 static uint64_t room_for(const struct router_task *t)
 {
     return t->is_write ? window_room(t->route) : UINT64_MAX;
+}
+
+/* A part, or the whole, that has no room in the window of its group; or NULL. */
+static struct router_task *find_roomless(struct router_task *first)
+{
+    for (struct router_task *t = first; t != NULL; t = t->next_part) {
+        if (room_for(t) == 0) {
+            return t;
+        }
+    }
+    return NULL;
 }
 
 /* The run's batch for this group: a run has one, but for writes that share a log. */
@@ -185,14 +197,28 @@ void router_stream_start(struct router *r, struct router_stream *stream)
 {
     ensure(stream->outstanding == 0 && !list_is_empty(&stream->queue));
     struct router_task *first = first_of(stream)->task;
-    if (first->next_part != NULL) {
-        start_parts(r, first->request);
-    } else if (room_for(first) == 0) {
+    struct router_task *roomless = find_roomless(first);
+    if (roomless != NULL) {
         reached("router: window of sequences full");
-        list_append(&first->route->held, &stream->dirty_link);
+        list_append(&roomless->route->held, &stream->dirty_link);
+    } else if (first->next_part != NULL) {
+        start_parts(r, first->request);
     } else {
         start_run(r, stream);
     }
+}
+
+/* To the front of its queue; in the next turn it starts over, or with its next step. */
+static void put_back(struct router *r, struct router_request *request)
+{
+    struct router_stream *stream = request->stream;
+    list_remove(&request->deadline_link);
+    request->is_queued = true;
+    list_insert_before(stream->queue.next, &request->link);
+    /* Not dirty: it would go on and on in this turn. */
+    list_remove(&stream->dirty_link);
+    list_append(&r->resting, &stream->dirty_link);
+    router_stream_changed(r, stream); /* it may be paused */
 }
 
 void router_stream_return(struct router *r, struct router_batch *b)
@@ -204,16 +230,9 @@ void router_stream_return(struct router *r, struct router_batch *b)
         b->cursor = &b->tasks;
         list_remove(&t->link);
         t->batch = NULL;
-        list_remove(&request->deadline_link);
-        request->is_queued = true;
-        list_insert_before(request->stream->queue.next, &request->link);
         request->stream->outstanding--;
         request->stream->reads_max = ROUTER_RUN_READS_MIN; /* or all would travel again and again */
-        /* Not dirty: within this turn the shard would only put them back again, and again. */
-        if (list_is_empty(&request->stream->dirty_link)) {
-            list_append(&r->resting, &request->stream->dirty_link);
-        }
-        router_stream_changed(r, request->stream); /* it may be paused */
+        put_back(r, request);
     }
 }
 
@@ -258,7 +277,13 @@ void router_task_answered(struct router_task *t)
     struct router_request *request = t->request;
     t->is_sent = false;
     end_task(t);
-    if (request->task->next_part != NULL) {
+    if (t->sweep != NULL) {
+        if (router_sweep_goes_on(request)) {
+            request->submitted_us = env_now_us(r->env);
+            put_back(r, request);
+            return;
+        }
+    } else if (request->task->next_part != NULL) {
         router_part_answered(t);
         if (request->task->split->waiting > 0) {
             return;
@@ -286,12 +311,13 @@ static void leave_batch(struct router *r, struct router_task *t)
 
 /*
  * CLUSTERDOWN is a promise: not executed, and never will be (DUP-6). So it needs more than silence:
- * each copy that was handed to the peer or to a shard must have been refused.
+ * each copy that was handed to the peer or to a shard must have been refused, and no part executed.
  */
 void router_give_up(struct router *r, struct router_request *request)
 {
     bool is_possible = false;
     bool is_named = false;
+    bool has_started = !request->is_queued;
     uint32_t group = request->task->route->group;
     if (request->is_queued) {
         dequeue(request);
@@ -303,6 +329,8 @@ void router_give_up(struct router *r, struct router_request *request)
             is_named = true;
             is_possible |= t->is_write && (t->is_sent || t->is_possible);
             leave_batch(r, t);
+        } else if (has_started) {
+            is_possible |= t->is_write && router_part_is_possible(t);
         }
     }
     router_parts_release(request);

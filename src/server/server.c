@@ -4,7 +4,8 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "server/session.h"
+#include "command/admin.h"
+#include "server/session_parts.h"
 
 /* Sessions are not read again before memory has fallen this far below the budget (in eighths). */
 #define RESUME_EIGHTHS 7u
@@ -58,7 +59,9 @@ static void refuse(struct server *s, struct env_conn *conn)
 static void on_accepted(struct env_listener *listener, struct env_conn *conn, const char *peer)
 {
     struct server *s = listener->owner;
-    if (s->session_count >= LIMIT_CONNECTIONS || s->is_stopping) {
+    uint64_t max = server_settings(s)->max_clients;
+    max = max < LIMIT_CONNECTIONS ? max : LIMIT_CONNECTIONS;
+    if (s->session_count >= max || s->is_stopping) {
         refuse(s, conn);
         return;
     }
@@ -103,6 +106,8 @@ void server_init(struct server *s,
     list_init(&s->sessions);
     list_init(&s->dirty);
     list_init(&s->free_requests);
+    server_monitors_init(s);
+    server_clients_init(s);
     s->again.cb = again_due;
     s->famine_timer.cb = famine_due;
     s->stop_timer.cb = stop_due;
@@ -117,6 +122,7 @@ enum status server_start(struct server *s, struct error *error)
 void server_stop(struct server *s)
 {
     s->is_stopping = true;
+    server_clients_stop(s);
     env_timer_start(s->env, &s->stop_timer, SERVER_STOP_LIMIT_MS);
 }
 
@@ -158,10 +164,11 @@ void server_deinit(struct server *s)
     }
     struct list *link = NULL;
     while ((link = list_take_first(&s->free_requests)) != NULL) {
-        struct session_request *r = container_of(link, struct session_request, link);
-        buf_deinit(&r->reply);
-        mem_free(r);
+        session_request_destroy(session_request_of(link));
     }
+    buf_deinit(&s->monitor_line);
+    slowlog_deinit(&s->slowlog);
+    command_stats_deinit(&s->command_stats);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -203,15 +210,28 @@ static bool is_open(const struct session *session)
     return session->conn != NULL && !session->is_closing;
 }
 
-/* Whoever holds most; and if that is not enough, those who hold at least half as much. */
-static void close_largest(struct server *s)
+static struct session *find_largest(struct server *s, bool is_protected_too)
 {
     struct session *largest = NULL;
     list_each(link, &s->sessions) {
         struct session *session = session_of(link);
-        if (is_open(session) && (largest == NULL || session->memory > largest->memory)) {
+        bool may_go = is_open(session) && (is_protected_too || !session->client.is_protected);
+        if (may_go && (largest == NULL || session->memory > largest->memory)) {
             largest = session;
         }
+    }
+    return largest;
+}
+
+/*
+ * Whoever holds most; and if that is not enough, those who hold at least half as much. CLIENT
+ * NO-EVICT lets others go first, as far as they hold anything.
+ */
+static void close_largest(struct server *s)
+{
+    struct session *largest = find_largest(s, false);
+    if (largest == NULL || largest->memory < s->options.buffer_memory / FAMINE_PARTS) {
+        largest = find_largest(s, true);
     }
     if (largest != NULL) {
         uint64_t held = server_memory(s);
@@ -234,7 +254,8 @@ static void close_largest(struct server *s)
             if (held <= wanted + freed || half == 0) {
                 break;
             }
-            if (is_open(session) && session->memory >= half) {
+            bool is_spared = session->client.is_protected && !largest->client.is_protected;
+            if (is_open(session) && session->memory >= half && !is_spared) {
                 freed += session->memory;
                 session_close(session);
             }
@@ -308,10 +329,11 @@ void server_flush(struct server *s)
     list_move_all(&turn, &s->dirty);
     struct list *link = NULL;
     while ((link = list_take_first(&turn)) != NULL) {
+        list_append(&flushed, link); /* first: what it does may mark it dirty */
         session_flush(dirty_of(link));
-        list_append(&flushed, link);
     }
     mind_memory(s);
+    server_mind_idle(s);
     /* Only now it is known who may go on. */
     while ((link = list_take_first(&flushed)) != NULL) {
         struct session *session = dirty_of(link);

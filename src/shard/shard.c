@@ -6,9 +6,6 @@
 #include "shard/shard_parts.h"
 #include "shard/snapshots.h"
 
-/* The row key of the longest key, all of it escaped. */
-#define ROW_KEY_BYTES_MAX (ROW_KEY_PREFIX_BYTES + 2u * LIMIT_KEY_BYTES + 2u)
-
 static struct shard_request *request_of(struct list *link)
 {
     return container_of(link, struct shard_request, link);
@@ -37,10 +34,12 @@ struct shard *shard_create(struct env *env,
     list_init(&s->reads);
     list_init(&s->fetches);
     buf_init(&s->row_key, ROW_KEY_BYTES_MAX);
-    view_local_init(&s->apply_view, store);
+    view_local_init(&s->apply_view, store, s->databases);
     s->apply_view.operations = &s->operations;
     s->apply_view.expired = &stats->keys_expired;
-    view_local_init(&s->read_view, store);
+    view_local_init(&s->read_view, store, s->databases);
+    s->apply_view.base.slot_first = s->read_view.base.slot_first = options->slot_first;
+    s->apply_view.base.slot_end = s->read_view.base.slot_end = options->slot_end;
     buf_init(&s->scratch_reply, SIZE_MAX / 2);
     return s;
 }
@@ -91,7 +90,7 @@ void shard_halt_damaged(struct shard *s, enum status status)
              hint != NULL ? hint : "its store is damaged");
 }
 
-static bool is_out_of_space(const struct shard *s)
+bool shard_is_out_of_space(const struct shard *s)
 {
     return s->options.is_out_of_space != NULL &&
            s->options.is_out_of_space(s->options.owner, s->options.group);
@@ -134,10 +133,11 @@ static void gather_write(struct shard *s, struct shard_request *r)
     list_append(&p->writes, &r->link);
 }
 
-/* Has the log decide that the key's time has come; returns the number of that proposal. */
-static uint64_t gather_expiry(struct shard *s, uint8_t database, struct bytes key)
+uint64_t shard_gather_expiry(struct shard *s,
+                             uint8_t database,
+                             const struct bytes *keys,
+                             size_t count)
 {
-    reached("shard: reader proposes an expiry");
     const struct command *row = command_by_id(COMMAND_ID_EXPIRE_DUE);
     /* Nobody waits for its reply and twice does no harm: it needs no request id. */
     struct entry_command c = {
@@ -145,11 +145,11 @@ static uint64_t gather_expiry(struct shard *s, uint8_t database, struct bytes ke
         .semantics = row->semantics,
         .resp = 2,
         .database = database,
-        .arg_count = 1,
+        .arg_count = (uint32_t)count,
     };
-    size_t size = entry_command_size(&key, 1);
+    size_t size = entry_command_size(keys, count);
     struct proposal *p = filling(s, size);
-    entry_append(&p->bytes, &c, &key);
+    entry_append(&p->bytes, &c, keys);
     p->count++;
     s->gathered_bytes += size;
     return p->number;
@@ -264,15 +264,17 @@ static void refuse_due(struct shard_request *r)
 }
 
 /* What the handler met: a key that is due by the clock, or a row that is not at hand. */
-static bool hold_read(struct shard *s, struct shard_request *r, uint8_t database)
+static bool hold_read(struct shard *s, struct shard_request *r)
 {
     struct view_local *v = &s->read_view;
-    if (v->is_due && is_out_of_space(s)) {
+    if (v->is_due && shard_is_out_of_space(s)) {
         refuse_due(r);
         return true;
     }
     if (v->is_due) {
-        r->proposal = gather_expiry(s, database, buf_bytes(&v->due_key));
+        reached("shard: reader proposes an expiry");
+        struct bytes key = buf_bytes(&v->due_key);
+        r->proposal = shard_gather_expiry(s, v->space.database, &key, 1);
     } else if (v->damage != STATUS_OK) {
         shard_halt_damaged(s, v->damage);
     } else {
@@ -292,15 +294,17 @@ static bool run_read(struct shard *s, struct shard_request *r)
     ensure(status == STATUS_OK); /* encoded or checked by our router */
     struct view_local *v = &s->read_view;
     struct keyspace space = shard_space(s, c.database);
-    view_local_begin(v, &space, s->time_ms, env_wall_ms(s->env));
+    uint64_t wall_ms = env_wall_ms(s->env);
+    view_local_begin(v, &space, s->time_ms, wall_ms);
     struct command_call call = {
         .command = row,
         .args = s->args,
         .arg_count = (size_t)c.arg_count + 1,
         .resp = c.resp,
+        .database = c.database,
         .reply = r->reply,
         .view = &v->base,
-        .now_ms = s->time_ms,
+        .now_ms = wall_ms > s->time_ms ? wall_ms : s->time_ms,
     };
     size_t reply_before = r->reply->size;
     if (row->handler(&call) != COMMAND_NEED) {
@@ -308,7 +312,7 @@ static bool run_read(struct shard *s, struct shard_request *r)
         return true;
     }
     r->reply->size = reply_before;
-    return hold_read(s, r, c.database);
+    return hold_read(s, r);
 }
 
 static bool is_ready(const struct shard *s, const struct shard_request *r)
@@ -321,7 +325,7 @@ static bool is_ready(const struct shard *s, const struct shard_request *r)
 static bool answer_read(struct shard *s, struct shard_request *r, enum shard_verdict *out_verdict)
 {
     *out_verdict = SHARD_DONE;
-    if (waits_for_expiry(s, r) && is_out_of_space(s)) {
+    if (waits_for_expiry(s, r) && shard_is_out_of_space(s)) {
         refuse_due(r);
         return true;
     }
@@ -387,7 +391,7 @@ void shard_submit(struct shard *s, struct shard_request *r)
         r->done(r, SHARD_REFUSED);
         return;
     }
-    if (is_out_of_space(s)) {
+    if (shard_is_out_of_space(s)) {
         reached("shard: write refused, disks are full");
         r->done(r, SHARD_NO_SPACE);
         return;
@@ -410,6 +414,7 @@ static void on_leadership(void *owner, bool is_leader)
     if (!is_leader) {
         reached("shard: leadership lost");
     }
+    shard_watch_expiry(s);
     fail_proposals(s, &s->proposed, SHARD_LOST);
     refuse_gathered(s);
     refuse_reads(s);

@@ -49,11 +49,16 @@ struct shard_request {
 
 struct shard_options {
     uint16_t group;
+    /* Slots whose keys are the group's: slot_first <= slot < slot_end. */
+    uint32_t slot_first;
+    uint32_t slot_end;
     /* Who leads has changed, as far as this node knows. May be NULL. */
     void (*leader_changed)(void *owner, uint32_t group);
     /* True: too many replicas of the group have no disk space: writes are refused. May be NULL. */
     bool (*is_out_of_space)(void *owner, uint32_t group);
     void *owner;
+    /* Keys that are due are deleted unasked while it says so; read each time. NULL: never. */
+    const bool *is_expiring;
     struct snapshots *snapshots; /* NULL: no snapshot is ever sent or taken */
 };
 
@@ -79,6 +84,9 @@ void shard_attach(struct shard *s, struct replica *replica);
  * unless the node stops first. The arguments were checked by the gateway (command_resolve).
  */
 void shard_submit(struct shard *s, struct shard_request *r);
+
+/* No timer of it runs any more. */
+void shard_stop(struct shard *s);
 
 /* Proposes what has gathered; at the end of each loop turn. */
 void shard_flush(struct shard *s);
@@ -109,6 +117,8 @@ uint64_t shard_memory(const struct shard *s);
  * generation. For tests: it reads all of them, blocking. 0: one cannot be read.
  */
 uint64_t shard_hash(const struct shard *s);
+/* Keys of a database in this replica's state, however old that is (INFO). */
+struct view_counts shard_counts(const struct shard *s, uint8_t database);
 /*
  * The string at key in this replica's state, however old that is. False: there is none, or its row
  * is not at hand yet: it is being read, ask again later.

@@ -90,6 +90,7 @@ static enum status run(struct shard *s,
         .args = s->args,
         .arg_count = (size_t)c->arg_count + 1,
         .resp = c->resp,
+        .database = c->database,
         .reply = reply,
         .view = &v->base,
         .now_ms = s->time_ms,
@@ -216,6 +217,7 @@ enum status shard_apply(void *owner, uint64_t index, struct bytes entry)
     }
     advance_time(s, reader.header.stamp_ms);
     struct proposal *p = take_proposal(s, index);
+    view_local_begin_entry(&s->apply_view);
     for (uint32_t i = 0; i < reader.header.count && status == STATUS_OK; i++) {
         status = apply_command(s, &reader, p);
     }
@@ -227,6 +229,7 @@ enum status shard_apply(void *owner, uint64_t index, struct bytes entry)
     } else if (p != NULL) {
         list_append(&s->proposed, &p->link); /* the node halts; shard_destroy frees it */
     }
+    shard_watch_expiry(s);
     s->stats->entries_applied++;
     stat_stage_add(&s->stats->stage_apply, env_now_us(s->env) - started_us);
     return status;

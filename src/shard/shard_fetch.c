@@ -22,22 +22,43 @@ static bool is_missing(struct shard *s, struct bytes row_key, enum status *out_d
     return status == STATUS_NEED;
 }
 
-/* Adds the rows of the keys of one command (in s->args) that are not at hand, or all of them. */
+static void probe_key(struct shard *s,
+                      uint8_t database,
+                      struct bytes key,
+                      bool is_all,
+                      struct store_fetch *fetch,
+                      enum status *out_damage)
+{
+    struct keyspace space = shard_space(s, database);
+    buf_clear(&s->row_key, SIZE_MAX);
+    row_key_append(&s->row_key, &space, key);
+    if (is_missing(s, buf_bytes(&s->row_key), out_damage) || is_all) {
+        store_fetch_add(fetch, buf_bytes(&s->row_key));
+    }
+}
+
+/*
+ * Adds the rows of the keys of one command (in s->args) that are not at hand, or all of them. A key
+ * that may be in another database (COPY, MOVE) is looked up in both.
+ */
 static enum status probe_command(struct shard *s,
                                  const struct command *row,
                                  const struct entry_command *c,
                                  bool is_all,
                                  struct store_fetch *fetch)
 {
-    struct keyspace space = shard_space(s, c->database);
     size_t arg_count = (size_t)c->arg_count + 1;
     size_t count = command_key_count(row, arg_count);
     enum status damage = STATUS_OK;
     for (size_t i = 0; i < count && damage == STATUS_OK; i++) {
-        buf_clear(&s->row_key, SIZE_MAX);
-        row_key_append(&s->row_key, &space, s->args[command_key_at(row, arg_count, i)]);
-        if (is_missing(s, buf_bytes(&s->row_key), &damage) || is_all) {
-            store_fetch_add(fetch, buf_bytes(&s->row_key));
+        size_t at = command_key_at(row, arg_count, i);
+        probe_key(s, c->database, s->args[at], is_all, fetch, &damage);
+        uint8_t other = c->database;
+        if (row->database_of != NULL) {
+            other = row->database_of(s->args, arg_count, at, c->database);
+        }
+        if (other != c->database && other < LIMIT_DATABASES) {
+            probe_key(s, other, s->args[at], is_all, fetch, &damage);
         }
     }
     return damage;
@@ -108,6 +129,7 @@ static void on_read_fetched(struct store_fetch *fetch)
     struct read_fetch *f = container_of(fetch, struct read_fetch, fetch);
     struct shard *s = f->shard;
     bool is_wanted = f->request != NULL;
+    bool is_expiry = f->is_expiry;
     if (is_wanted) {
         f->request->fetch = NULL;
     }
@@ -116,6 +138,9 @@ static void on_read_fetched(struct store_fetch *fetch)
     mem_free(f);
     if (is_wanted) {
         shard_run_reads(s);
+    }
+    if (is_expiry) {
+        shard_expiry_fetched(s);
     }
 }
 
@@ -159,6 +184,10 @@ void shard_fetch_read(struct shard *s, struct shard_request *r, const struct vie
     if (view != NULL && view->is_range) {
         f->fetch.is_seek = true;
         store_fetch_add(&f->fetch, buf_bytes(&view->row_key));
+        if (r->has_missed) {
+            /* Large rows may drive each other out: then it would never get further. */
+            store_fetch_add(&f->fetch, buf_bytes(&view->range_key));
+        }
     } else {
         bool has_run = view != NULL;
         status = add_keys(s, r, has_run && r->has_missed, &f->fetch);
@@ -194,6 +223,15 @@ void shard_fetch_row(struct shard *s, struct bytes row_key)
     }
     struct read_fetch *f = fetch_create(s, NULL);
     store_fetch_add(&f->fetch, row_key);
+    store_fetch_start(s->store, &f->fetch);
+}
+
+void shard_fetch_expiry(struct shard *s, struct bytes from)
+{
+    struct read_fetch *f = fetch_create(s, NULL);
+    f->is_expiry = true;
+    f->fetch.is_seek = true;
+    store_fetch_add(&f->fetch, from);
     store_fetch_start(s->store, &f->fetch);
 }
 

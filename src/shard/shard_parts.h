@@ -4,6 +4,12 @@
 
 #include "shard/shard.h"
 
+/* About ten times a second the leader looks for keys that are due: so often in ms, */
+#define SHARD_EXPIRY_TICK_MS 100u
+/* and ends at most so many keys of one database, about so many bytes of keys, with one entry. */
+#define SHARD_EXPIRY_KEYS 1000u
+#define SHARD_EXPIRY_BYTES (256u * KIB)
+
 /* One log entry on its way: gathering, full, or proposed and not applied yet. */
 struct proposal {
     struct list link; /* in shard.gathered or shard.proposed */
@@ -21,6 +27,7 @@ struct read_fetch {
     struct list link; /* in shard.fetches */
     struct shard *shard;
     struct shard_request *request; /* NULL: it was answered meanwhile, or nobody ever waited */
+    bool is_expiry;                /* of the expiry index: shard_expiry_fetched is called */
 };
 
 struct shard {
@@ -42,6 +49,7 @@ struct shard {
     uint64_t time_ms;    /* group time (ORD-4) */
     uint64_t operations; /* operation counter (ORD-3) */
     struct dup *dup;
+    struct database databases[LIMIT_DATABASES];
 
     /* Its rows. */
     uint32_t generation;
@@ -55,7 +63,16 @@ struct shard {
     bool is_apply_fetching;
     uint64_t missed_index; /* of the entry that last met a row that was not at hand */
     struct list fetches;   /* struct read_fetch */
-    struct buf row_key;    /* scratch */
+
+    /* Active expiry. */
+    struct env_timer expiry_timer;
+    bool is_expiry_watched; /* the timer runs: this node leads and some key has an expiry */
+    bool is_expiry_fetching;
+    bool is_stopped;
+    uint8_t expiry_database;  /* the first one at the next look */
+    uint64_t expiry_proposal; /* number of the last one: no other before it applied */
+
+    struct buf row_key; /* scratch */
 
     struct view_local apply_view;
     struct view_local read_view;
@@ -69,6 +86,12 @@ MUST_CHECK enum status shard_read_command(struct shard *s,
                                           struct entry_reader *reader,
                                           struct entry_command *out_command,
                                           const struct command **out_row);
+/* Has the log decide that the keys' time has come; returns the number of that proposal. */
+uint64_t shard_gather_expiry(struct shard *s,
+                             uint8_t database,
+                             const struct bytes *keys,
+                             size_t count);
+bool shard_is_out_of_space(const struct shard *s);
 /* replica_events.apply */
 MUST_CHECK enum status shard_apply(void *owner, uint64_t index, struct bytes entry);
 
@@ -83,6 +106,7 @@ static inline struct keyspace shard_space(const struct shard *s, uint8_t databas
         .group = s->options.group,
         .generation = s->generation,
         .database = database,
+        .epoch = s->databases[database].epoch,
     };
 }
 
@@ -97,10 +121,18 @@ MUST_CHECK enum status shard_probe_entry(struct shard *s, uint64_t index, struct
 void shard_fetch_read(struct shard *s, struct shard_request *r, const struct view_local *view);
 /* The request is going: what is being read for it is for nobody. */
 void shard_forget_fetch(struct shard_request *r);
+/* Has the first row of the expiry index from there on read; then shard_expiry_fetched. */
+void shard_fetch_expiry(struct shard *s, struct bytes from);
 /* Has one row read for nobody: so that it is at hand the next time. */
 void shard_fetch_row(struct shard *s, struct bytes row_key);
 /* Memory only. */
 void shard_fetch_deinit(struct shard *s);
+
+/* shard_expiry.c */
+/* Active expiry goes on from here, if there is a reason: some key has an expiry, or this node leads
+ * now. */
+void shard_watch_expiry(struct shard *s);
+void shard_expiry_fetched(struct shard *s);
 
 /* shard_state.c: replica_events.restore and is_staged */
 MUST_CHECK enum status shard_restore(void *owner,

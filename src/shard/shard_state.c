@@ -38,7 +38,13 @@ static void put_group_row(struct shard *s, const struct replica_base *base)
 {
     struct buf row;
     buf_init(&row, SIZE_MAX / 2);
-    state_row_encode(&row, base, s->time_ms, s->operations);
+    struct state_row state = {
+        .base = *base,
+        .time_ms = s->time_ms,
+        .operations = s->operations,
+    };
+    memcpy(state.databases, s->databases, sizeof state.databases);
+    state_row_encode(&row, &state);
     buf_clear(&s->row_key, SIZE_MAX);
     row_key_append_group(&s->row_key, s->options.group, s->generation);
     struct bytes value = buf_bytes(&row);
@@ -85,9 +91,7 @@ void shard_synced(struct shard *s)
 struct restoring {
     bool is_install; /* from a snapshot, not from the store at start */
     bool has_rows;
-    struct replica_base base; /* index 0: there are no rows */
-    uint64_t time_ms;
-    uint64_t operations;
+    struct state_row row; /* base.index 0: there are no rows */
     struct dup *dup;
 };
 
@@ -98,7 +102,7 @@ static enum status load_row(struct restoring *to, struct omap_item row)
     uint32_t node = 0;
     uint64_t sequence = 0;
     to->has_rows = true;
-    if (to->base.index > 0) {
+    if (to->row.base.index > 0) {
         return STATUS_CORRUPT; /* a head row of another kind */
     }
     if (row_key_decode_dup(row.key, &node, &sequence) == STATUS_OK) {
@@ -108,7 +112,7 @@ static enum status load_row(struct restoring *to, struct omap_item row)
         row.key.data[ROW_GENERATION_BYTES] != ROW_KIND_GROUP) {
         return STATUS_CORRUPT;
     }
-    return state_row_decode(value, &to->base, &to->time_ms, &to->operations);
+    return state_row_decode(value, &to->row);
 }
 
 static enum status load_rows(struct restoring *to, const struct omap *rows)
@@ -160,7 +164,7 @@ static enum status find_rows(struct shard *s, uint32_t generation, struct restor
         status = dup_loaded(to->dup);
     }
     /* Rows without the one that says how far they go are nobody's state. */
-    bool is_whole = to->base.index > 0 || (!to->has_rows && !to->is_install);
+    bool is_whole = to->row.base.index > 0 || (!to->has_rows && !to->is_install);
     return status == STATUS_OK && !is_whole ? STATUS_CORRUPT : status;
 }
 
@@ -197,7 +201,7 @@ static enum status refuse_rows(const struct shard *s,
 {
     const char *hint = s->store->options.damage_hint;
     if (status == STATUS_UNSUPPORTED) {
-        hint = "a newer version wrote them: upgrade this node";
+        hint = "another version wrote them: most likely a newer one, so upgrade this node";
     }
     return error_set(error,
                      status,
@@ -227,15 +231,16 @@ enum status shard_restore(void *owner,
     }
     dup_destroy(s->dup);
     s->dup = to.dup;
-    s->time_ms = to.time_ms;
-    s->operations = to.operations;
+    s->time_ms = to.row.time_ms;
+    s->operations = to.row.operations;
+    memcpy(s->databases, to.row.databases, sizeof s->databases);
     s->generation = generation;
     s->is_restored = true;
-    s->saved_index = to.base.index;
+    s->saved_index = to.row.base.index;
     s->fold_index = 0; /* what is on its way to the disk is about rows of before */
     s->sync_index = 0;
     s->missed_index = 0;
-    *out_base = to.base;
+    *out_base = to.row.base;
     return STATUS_OK;
 }
 
@@ -320,9 +325,20 @@ uint64_t shard_hash(const struct shard *s)
     bool was_starting = s->store->is_starting;
     s->store->is_starting = true; /* it may block, and damage is not met by serving anybody */
     uint64_t hash = mix(mix(s->time_ms, s->operations), dup_hash(s->dup));
+    for (unsigned i = 0; i < LIMIT_DATABASES; i++) {
+        const struct database *d = &s->databases[i];
+        hash = mix(mix(mix(hash, d->epoch), d->keys), d->expiring);
+    }
     hash = hash_rows(s, hash, &status);
     s->store->is_starting = was_starting;
     return status == STATUS_OK || status == STATUS_NOT_FOUND ? hash : 0;
+}
+
+struct view_counts shard_counts(const struct shard *s, uint8_t database)
+{
+    ensure(database < LIMIT_DATABASES);
+    const struct database *d = &s->databases[database];
+    return (struct view_counts){.keys = d->keys, .expiring = d->expiring};
 }
 
 bool shard_peek(struct shard *s, uint8_t database, struct bytes key, struct buf *out_value)

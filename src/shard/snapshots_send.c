@@ -142,14 +142,13 @@ static bool decode_base(struct sending *x)
     if (!omap_last(&x->range.rows, &item)) {
         return false;
     }
-    uint64_t time_ms = 0;
-    uint64_t operations = 0;
+    struct state_row row;
     ensure(item.value != NULL);
-    struct bytes row = blob_bytes(item.value);
-    if (state_row_decode(row, &x->base, &time_ms, &operations) != STATUS_OK) {
+    if (state_row_decode(blob_bytes(item.value), &row) != STATUS_OK) {
         env_halt(x->snapshots->env, "group %u: the row of its state is damaged", x->group);
         return false;
     }
+    x->base = row.base;
     return x->base.config.count > 0;
 }
 

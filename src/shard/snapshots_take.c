@@ -198,11 +198,8 @@ static bool is_same_base(const struct replica_base *a, const struct replica_base
 /* False: the row says another state than the one that was offered. */
 static bool fits_offer(const struct taking *t, struct bytes group_row)
 {
-    struct replica_base base;
-    uint64_t time_ms = 0;
-    uint64_t operations = 0;
-    return state_row_decode(group_row, &base, &time_ms, &operations) == STATUS_OK &&
-           is_same_base(&base, &t->base);
+    struct state_row row;
+    return state_row_decode(group_row, &row) == STATUS_OK && is_same_base(&row.base, &t->base);
 }
 
 /* One row of a chunk into the batch. False: not in order, or not of the state offered. */

@@ -7,20 +7,23 @@
 #ifndef SHARD_STATE_ROW_H
 #define SHARD_STATE_ROW_H
 
+#include "base/limits.h"
 #include "consensus/replica.h"
+#include "shard/database.h"
 
-/* Appends the value. A base without a configuration has config.index 0 and no members. */
-void state_row_encode(struct buf *out,
-                      const struct replica_base *base,
-                      uint64_t time_ms,
-                      uint64_t operations);
+struct state_row {
+    struct replica_base base; /* without a configuration: config.index 0 and no members */
+    uint64_t time_ms;
+    uint64_t operations;
+    struct database databases[LIMIT_DATABASES]; /* soonest_ms is not in it: 0 */
+};
+
+/* Appends the value. */
+void state_row_encode(struct buf *out, const struct state_row *row);
 /*
  * UNSUPPORTED: of another version, which may hold what this one would lose. CORRUPT: not such a
  * value.
  */
-MUST_CHECK enum status state_row_decode(struct bytes value,
-                                        struct replica_base *out_base,
-                                        uint64_t *out_time_ms,
-                                        uint64_t *out_operations);
+MUST_CHECK enum status state_row_decode(struct bytes value, struct state_row *out_row);
 
 #endif

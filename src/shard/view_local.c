@@ -1,10 +1,6 @@
 #include "shard/view_local.h"
 
 #include "base/assert.h"
-#include "base/limits.h"
-
-/* An escaped key at most doubles. */
-#define ROW_KEY_BYTES_MAX (ROW_KEY_PREFIX_BYTES + 2u * LIMIT_KEY_BYTES + 2u)
 
 static struct view_local *local_of(struct view *v)
 {
@@ -49,18 +45,83 @@ static enum status find(struct view_local *v, struct bytes key, struct object *o
     if (v->known_status == STATUS_OK) {
         return decode(v, v->known_row, out_object);
     }
+    if (v->known_status == STATUS_NEED && (v->flushed & 1u << v->space.database) != 0) {
+        reached("shard: look-up behind a flush in the same entry");
+        return STATUS_NOT_FOUND;
+    }
     bool is_plain = v->known_status == STATUS_NOT_FOUND || v->known_status == STATUS_NEED;
     return is_plain ? v->known_status : damaged(v, v->known_status);
 }
 
-static void change(struct view_local *v, struct blob *row)
+/* ---- changes --------------------------------------------------------------------------------- */
+
+/* The key's row in the expiry index, if it has one. */
+static void index_remove(struct view_local *v, struct bytes key, uint64_t expires_ms)
 {
-    v->is_known = false;
-    if (row != NULL) {
-        store_put(v->store, buf_bytes(&v->row_key), row);
-    } else {
-        store_delete(v->store, buf_bytes(&v->row_key));
+    if (expires_ms != 0) {
+        buf_clear(&v->index_key, SIZE_MAX);
+        row_key_append_expiry(&v->index_key, &v->space, expires_ms, key);
+        store_delete(v->store, buf_bytes(&v->index_key));
     }
+}
+
+static void index_add(struct view_local *v, struct bytes key, uint64_t expires_ms)
+{
+    if (expires_ms != 0) {
+        struct database *d = &v->databases[v->space.database];
+        d->soonest_ms = expires_ms < d->soonest_ms ? expires_ms : d->soonest_ms;
+        buf_clear(&v->index_key, SIZE_MAX);
+        row_key_append_expiry(&v->index_key, &v->space, expires_ms, key);
+        store_put(v->store, buf_bytes(&v->index_key), blob_create(0));
+    }
+}
+
+/* old: the row that is there, expired or not; NULL: none. */
+static void put_row(struct view_local *v,
+                    struct bytes key,
+                    const struct object *old,
+                    const struct object *new)
+{
+    struct database *d = &v->databases[v->space.database];
+    uint64_t old_ms = old != NULL ? old->expires_ms : 0;
+    d->keys += old == NULL ? 1 : 0;
+    d->expiring += new->expires_ms != 0 ? 1 : 0;
+    d->expiring -= old_ms != 0 ? 1 : 0;
+    if (old_ms != new->expires_ms) {
+        index_remove(v, key, old_ms);
+        index_add(v, key, new->expires_ms);
+    }
+    struct blob *blob = blob_create(object_size(new));
+    object_encode(new, blob->data);
+    v->is_known = false;
+    store_put(v->store, buf_bytes(&v->row_key), blob);
+}
+
+static void delete_row(struct view_local *v, struct bytes key, const struct object *old)
+{
+    struct database *d = &v->databases[v->space.database];
+    ensure(d->keys > 0 && (old->expires_ms == 0 || d->expiring > 0));
+    d->keys--;
+    d->expiring -= old->expires_ms != 0 ? 1 : 0;
+    index_remove(v, key, old->expires_ms);
+    v->is_known = false;
+    store_delete(v->store, buf_bytes(&v->row_key));
+}
+
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* For a read: by the clock, but not by group time. */
+static bool is_due(const struct view_local *v, const struct object *o)
+{
+    return v->operations == NULL && is_expired(o, v->wall_ms);
+}
+
+static enum status need_expiry(struct view_local *v, struct bytes key)
+{
+    v->is_due = true;
+    buf_clear(&v->due_key, SIZE_MAX);
+    buf_append_bytes(&v->due_key, key);
+    return STATUS_NEED;
 }
 
 static enum status local_get(struct view *view, struct bytes key, struct object *out_object)
@@ -77,15 +138,12 @@ static enum status local_get(struct view *view, struct bytes key, struct object 
             reached("shard: expired key deleted");
             (*v->operations)++;
             (*v->expired)++;
-            change(v, NULL);
+            delete_row(v, key, &object);
         }
         return STATUS_NOT_FOUND;
     }
-    if (v->operations == NULL && is_expired(&object, v->wall_ms)) {
-        v->is_due = true;
-        buf_clear(&v->due_key, SIZE_MAX);
-        buf_append_bytes(&v->due_key, key);
-        return STATUS_NEED;
+    if (is_due(v, &object)) {
+        return need_expiry(v, key);
     }
     *out_object = object;
     return STATUS_OK;
@@ -104,9 +162,7 @@ static enum status local_put(struct view *view, struct bytes key, const struct o
     struct object row = *object;
     row.version = ++*v->operations;
     row.incarnation = is_there ? old.incarnation : row.version;
-    struct blob *blob = blob_create(object_size(&row));
-    object_encode(&row, blob->data);
-    change(v, blob);
+    put_row(v, key, s == STATUS_OK ? &old : NULL, &row);
     return STATUS_OK;
 }
 
@@ -118,25 +174,25 @@ static enum status local_delete(struct view *view, struct bytes key)
     enum status s = local_get(view, key, &old);
     if (s == STATUS_OK) {
         (*v->operations)++;
-        change(v, NULL);
+        delete_row(v, key, &old);
     }
     return s;
 }
 
-/* Group, generation, kind, database, epoch: what all rows of a keyspace begin with. */
-#define KEYSPACE_BYTES (ROW_KEY_PREFIX_BYTES - 6u)
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
-static bool is_ours(struct bytes row_key, const uint8_t prefix[KEYSPACE_BYTES])
+static bool is_ours(struct bytes row_key, const uint8_t prefix[ROW_KEY_SPACE_BYTES])
 {
-    return row_key.size >= KEYSPACE_BYTES && memcmp(row_key.data, prefix, KEYSPACE_BYTES) == 0;
+    return row_key.size >= ROW_KEY_SPACE_BYTES &&
+           memcmp(row_key.data, prefix, ROW_KEY_SPACE_BYTES) == 0;
 }
 
 /* The row at or behind v->row_key, which then names the one behind it. NOT_FOUND: no more. */
 static enum status next_row(struct view_local *v, struct buf *key, struct object *out_object)
 {
-    uint8_t prefix[KEYSPACE_BYTES];
+    uint8_t prefix[ROW_KEY_SPACE_BYTES];
     struct omap_item item;
-    memcpy(prefix, v->row_key.data, KEYSPACE_BYTES);
+    memcpy(prefix, v->row_key.data, sizeof prefix);
     enum status s = store_seek(v->store, buf_bytes(&v->row_key), &item);
     if (s != STATUS_OK) {
         v->is_range = s == STATUS_NEED;
@@ -168,6 +224,8 @@ static enum status local_range(struct view *view,
     buf_init(&key, ROW_KEY_BYTES_MAX);
     buf_clear(&v->row_key, SIZE_MAX);
     row_key_append_prefix(&v->row_key, &v->space, slot, hash);
+    buf_clear(&v->range_key, SIZE_MAX);
+    buf_append_bytes(&v->range_key, buf_bytes(&v->row_key));
     enum status s = STATUS_OK;
     for (bool go_on = true; go_on;) {
         struct object object;
@@ -175,12 +233,71 @@ static enum status local_range(struct view *view,
         if (s != STATUS_OK) {
             break;
         }
-        if (!is_expired(&object, v->now_ms)) {
-            go_on = fn(ctx, buf_bytes(&key), &object);
+        if (is_expired(&object, v->now_ms)) {
+            continue;
         }
+        if (is_due(v, &object)) {
+            s = need_expiry(v, buf_bytes(&key));
+            break;
+        }
+        go_on = fn(ctx, buf_bytes(&key), &object);
     }
     buf_deinit(&key);
     return s == STATUS_NOT_FOUND ? STATUS_OK : s;
+}
+
+/* ---- whole databases ------------------------------------------------------------------------- */
+
+static void local_select(struct view *view, uint8_t database)
+{
+    struct view_local *v = local_of(view);
+    ensure(database < LIMIT_DATABASES);
+    v->space.database = database;
+    v->space.epoch = v->databases[database].epoch;
+}
+
+static void local_count(struct view *view, struct view_counts *out_counts)
+{
+    struct view_local *v = local_of(view);
+    const struct database *d = &v->databases[v->space.database];
+    *out_counts = (struct view_counts){.keys = d->keys, .expiring = d->expiring};
+}
+
+/* All rows of that kind of the keyspace. */
+static void drop_rows(struct view_local *v, enum row_kind kind)
+{
+    struct keyspace next = v->space;
+    next.epoch++;
+    buf_clear(&v->row_key, SIZE_MAX);
+    buf_clear(&v->index_key, SIZE_MAX);
+    row_key_append_space(&v->row_key, &v->space, kind);
+    row_key_append_space(&v->index_key, &next, kind);
+    store_drop(v->store, buf_bytes(&v->row_key), buf_bytes(&v->index_key));
+}
+
+/*
+ * The rows that were are of an epoch nobody asks for again. A database without rows has nothing to
+ * drop: what is dropped must be looked at by every read until the next fold.
+ */
+static void local_flush(struct view *view)
+{
+    struct view_local *v = local_of(view);
+    ensure(v->operations != NULL);
+    struct database *d = &v->databases[v->space.database];
+    if (d->keys == 0) {
+        return;
+    }
+    ensure(v->space.epoch == d->epoch && d->epoch < UINT32_MAX);
+    drop_rows(v, ROW_KIND_OBJECT);
+    if (d->expiring > 0) {
+        drop_rows(v, ROW_KIND_EXPIRY);
+    }
+    store_fold_soon(v->store);
+    *d = (struct database){.epoch = d->epoch + 1, .soonest_ms = UINT64_MAX};
+    v->space.epoch = d->epoch;
+    v->flushed |= 1u << v->space.database;
+    v->is_known = false;
+    (*v->operations)++;
 }
 
 static const struct view_ops local_ops = {
@@ -188,14 +305,24 @@ static const struct view_ops local_ops = {
     .range = local_range,
     .put = local_put,
     .delete = local_delete,
+    .select = local_select,
+    .count = local_count,
+    .flush = local_flush,
 };
 
-void view_local_init(struct view_local *v, struct store *store)
+void view_local_init(struct view_local *v, struct store *store, struct database *databases)
 {
-    *v = (struct view_local){.base.ops = &local_ops, .store = store};
+    *v = (struct view_local){.base.ops = &local_ops, .store = store, .databases = databases};
     buf_init(&v->due_key, LIMIT_KEY_BYTES);
     buf_init(&v->known_key, ROW_KEY_BYTES_MAX);
     buf_init(&v->row_key, ROW_KEY_BYTES_MAX + 1);
+    buf_init(&v->range_key, ROW_KEY_PREFIX_BYTES);
+    buf_init(&v->index_key, ROW_KEY_BYTES_MAX);
+}
+
+void view_local_begin_entry(struct view_local *v)
+{
+    v->flushed = 0;
 }
 
 void view_local_begin(struct view_local *v,
@@ -217,4 +344,6 @@ void view_local_deinit(struct view_local *v)
     buf_deinit(&v->due_key);
     buf_deinit(&v->known_key);
     buf_deinit(&v->row_key);
+    buf_deinit(&v->range_key);
+    buf_deinit(&v->index_key);
 }

@@ -62,6 +62,8 @@ struct store_engine_ops {
     struct store_engine_snapshot *(*snapshot_open)(struct store_engine *e);
     void (*snapshot_close)(struct store_engine *e, struct store_engine_snapshot *snapshot);
     uint64_t (*disk_bytes)(struct store_engine *e);
+    /* Loop: bytes it has in memory. */
+    uint64_t (*memory)(struct store_engine *e);
     /* Any thread: what went wrong first; borrowed for the engine's life. */
     const char *(*failure)(struct store_engine *e);
     void (*destroy)(struct store_engine *e);

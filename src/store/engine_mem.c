@@ -391,6 +391,11 @@ static uint64_t mem_disk_bytes(struct store_engine *base)
     return e->medium != NULL ? store_medium_bytes(e->medium) : 0;
 }
 
+static uint64_t mem_memory(struct store_engine *base)
+{
+    return omap_memory(&mem_of(base)->rows);
+}
+
 static const char *mem_failure(struct store_engine *base)
 {
     const struct engine_mem *e = mem_of(base);
@@ -413,7 +418,8 @@ static void mem_destroy(struct store_engine *base)
     .get = mem_get, .seek = mem_seek, .read = mem_read, .read_range = mem_read_range,              \
     .write = mem_write, .written = mem_written, .sync = mem_sync,                                  \
     .snapshot_open = mem_snapshot_open, .snapshot_close = mem_snapshot_close,                      \
-    .disk_bytes = mem_disk_bytes, .failure = mem_failure, .destroy = mem_destroy
+    .disk_bytes = mem_disk_bytes, .memory = mem_memory, .failure = mem_failure,                    \
+    .destroy = mem_destroy
 
 static const struct store_engine_ops mem_ops = {MEM_OPS};
 static const struct store_engine_ops mem_miss_ops = {.may_need = true, MEM_OPS};

@@ -294,11 +294,23 @@ static void rocks_snapshot_close(struct store_engine *base, struct store_engine_
     rocksdb_release_snapshot(rocks_of(base)->db, snapshot_of(snapshot));
 }
 
+static uint64_t property(struct store_engine *base, const char *name)
+{
+    uint64_t value = 0;
+    int failed = rocksdb_property_int(rocks_of(base)->db, name, &value);
+    return failed == 0 ? value : 0;
+}
+
 static uint64_t rocks_disk_bytes(struct store_engine *base)
 {
-    uint64_t bytes = 0;
-    int failed = rocksdb_property_int(rocks_of(base)->db, "rocksdb.total-sst-files-size", &bytes);
-    return failed == 0 ? bytes : 0;
+    return property(base, "rocksdb.total-sst-files-size");
+}
+
+/* Index and filter blocks are in the block cache, too. */
+static uint64_t rocks_memory(struct store_engine *base)
+{
+    return property(base, "rocksdb.size-all-mem-tables") +
+           property(base, "rocksdb.block-cache-usage");
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -388,6 +400,7 @@ static const struct store_engine_ops rocks_ops = {
     .snapshot_open = rocks_snapshot_open,
     .snapshot_close = rocks_snapshot_close,
     .disk_bytes = rocks_disk_bytes,
+    .memory = rocks_memory,
     .failure = rocks_failure,
     .destroy = rocks_destroy,
 };

@@ -265,6 +265,12 @@ bool omap_seek(const struct omap *m, struct bytes from, struct omap_item *out_it
     return n != NULL;
 }
 
+uint64_t omap_memory(const struct omap *m)
+{
+    return m->bytes + m->count * (sizeof(struct omap_node) + sizeof(struct blob)) +
+           m->bucket_count * sizeof(void *);
+}
+
 bool omap_last(const struct omap *m, struct omap_item *out_item)
 {
     struct tree tree = {.rbh_root = m->root};

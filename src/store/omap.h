@@ -21,13 +21,13 @@ struct omap {
     size_t bucket_count;
 };
 
-/* Memory of one node, without key and value. */
-#define OMAP_NODE_BYTES 64u
-
 struct omap_item {
     struct bytes key;   /* borrowed until the key is removed */
     struct blob *value; /* borrowed until it is replaced */
 };
+
+/* Of keys, values, nodes and hash table, in bytes. */
+uint64_t omap_memory(const struct omap *m);
 
 /* With this seed in the map, omap_get_hashed finds what omap_get finds. */
 uint64_t omap_hash(struct bytes key, uint64_t seed);

@@ -215,16 +215,15 @@ bool store_is_busy(const struct store *s)
     return is_fold_running || is_sync_running || s->jobs > 0;
 }
 
-static uint64_t omap_memory(const struct omap *m)
-{
-    return m->bytes + m->count * (OMAP_NODE_BYTES + sizeof(struct blob)) +
-           m->bucket_count * sizeof(void *);
-}
-
 uint64_t store_memory(const struct store *s)
 {
     return omap_memory(&s->active) + omap_memory(&s->folding) + s->cache.bytes +
            s->cache.bucket_count * sizeof(void *);
+}
+
+uint64_t store_engine_memory(struct store *s)
+{
+    return s->engine->ops->memory(s->engine);
 }
 
 uint64_t store_disk_bytes(struct store *s)

@@ -172,6 +172,8 @@ MUST_CHECK enum status store_flush_now(struct store *s);
 bool store_is_busy(const struct store *s);
 /* Memory of overlay and cache, in bytes. */
 uint64_t store_memory(const struct store *s);
+/* What the engine has in memory besides: blocks, and what is not written out yet. */
+uint64_t store_engine_memory(struct store *s);
 /* Bytes on disk; 0 for rows in memory. */
 uint64_t store_disk_bytes(struct store *s);
 

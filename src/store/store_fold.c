@@ -85,17 +85,29 @@ static void fold_done(struct env_work *w)
 
 /* ---- after a fold ---------------------------------------------------------------------------- */
 
-/* Moves rows that the engine has from the overlay into the cache. */
+/*
+ * Into the cache; but a deletion only takes out what the cache had. Remembering each row that once
+ * was would fill it with what nobody asks for: queues of keys, and every reply that a fold has
+ * found in the duplicate table and the next one has not.
+ */
+static void retire_row(struct store *s, struct bytes key, struct blob *value)
+{
+    if (!s->has_cache) {
+        blob_unref(value);
+    } else if (value == NULL) {
+        row_cache_remove(&s->cache, key);
+    } else {
+        row_cache_put(&s->cache, key, value);
+    }
+}
+
+/* Moves rows that the engine has out of the overlay. */
 static void retire(struct store *s, uint64_t rows_max)
 {
     struct blob *value = NULL;
     buf_clear(&s->key, SIZE_MAX);
     for (uint64_t i = 0; i < rows_max && omap_take_first(&s->folding, &s->key, &value); i++) {
-        if (s->has_cache) {
-            row_cache_put(&s->cache, buf_bytes(&s->key), value);
-        } else {
-            blob_unref(value);
-        }
+        retire_row(s, buf_bytes(&s->key), value);
         buf_clear(&s->key, SIZE_MAX);
     }
 }

@@ -29,8 +29,10 @@ struct fake_view {
     uint8_t database; /* of the calls that follow */
     unsigned changes;
     uint8_t resp;        /* 2, unless a test sets it */
+    struct view *view;   /* of the commands: base, unless a test sets another */
     const char *missing; /* this key is not at hand: STATUS_NEED */
     char reply[8192];
+    size_t reply_size;
     enum command_result result; /* of the last call */
 };
 
@@ -135,6 +137,7 @@ static const struct view_ops fake_ops = {
 static inline void fake_view_init(struct fake_view *f)
 {
     *f = (struct fake_view){.base = {.ops = &fake_ops, .slot_end = 16384}, .resp = 2};
+    f->view = &f->base;
 }
 
 /* Runs a command, checked first as a client's, on database 0, and returns the reply. */
@@ -152,28 +155,122 @@ static inline const char *run_args(struct fake_view *f, const struct bytes *args
             .arg_count = count,
             .resp = f->resp,
             .reply = &reply,
-            .view = &f->base,
+            .view = f->view,
             .now_ms = FAKE_NOW_MS,
         };
         f->result = c->handler(&call);
     }
-    (void)snprintf(f->reply, sizeof f->reply, "%.*s", (int)reply.size, (const char *)reply.data);
+    f->reply_size = reply.size;
+    if (reply.size > 0) {
+        memcpy(f->reply, reply.data, reply.size);
+    }
+    f->reply[reply.size] = '\0';
     buf_deinit(&reply);
     return f->reply;
 }
 
-/* The same with the words of text; two blanks enclose an empty one. */
+static inline unsigned hex_digit(char c)
+{
+    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+/* Copies a word; "\xff" in it is that byte. Returns its size. */
+static inline size_t fake_unescape(const char *word, size_t size, uint8_t *out_bytes)
+{
+    size_t out = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (i + 3 < size && word[i] == '\\' && word[i + 1] == 'x') {
+            out_bytes[out++] = (uint8_t)(hex_digit(word[i + 2]) << 4 | hex_digit(word[i + 3]));
+            i += 3;
+        } else {
+            out_bytes[out++] = (uint8_t)word[i];
+        }
+    }
+    return out;
+}
+
+/* The same with the words of text; two blanks enclose an empty one, as does a last blank. */
 static inline const char *run(struct fake_view *f, const char *text)
 {
+    uint8_t words[FAKE_VALUE_BYTES];
     struct bytes args[FAKE_ARGS_MAX];
     size_t count = 0;
-    for (const char *at = text; *at != '\0';) {
+    size_t used = 0;
+    ensure(strlen(text) < sizeof words);
+    for (const char *at = text;;) {
         ensure(count < FAKE_ARGS_MAX);
         size_t size = strcspn(at, " ");
-        args[count++] = bytes_of(at, size);
-        at += at[size] == ' ' ? size + 1 : size;
+        size_t out = fake_unescape(at, size, words + used);
+        args[count++] = bytes_of(words + used, out);
+        used += out;
+        if (at[size] == '\0') {
+            break;
+        }
+        at += size + 1;
     }
     return run_args(f, args, count);
+}
+
+#define FAKE_SHOWN_BYTES 8192u
+
+/*
+ * The last reply as scripts write it: a blank for each end of a line, none at the end, "\xff" for
+ * bytes that are not printed.
+ */
+static inline const char *fake_shown(const struct fake_view *f)
+{
+    static char shown[FAKE_SHOWN_BYTES];
+    size_t size = 0;
+    for (size_t i = 0; i < f->reply_size; i++) {
+        char c = f->reply[i];
+        bool is_end = c == '\r' && f->reply[i + 1] == '\n';
+        ensure(size + sizeof "\\xff" < sizeof shown);
+        if (is_end) {
+            shown[size++] = ' ';
+            i++;
+        } else if (c >= ' ' && c <= '~' && c != '\\') {
+            shown[size++] = c;
+        } else {
+            size += (size_t)snprintf(shown + size, sizeof "\\xff", "\\x%02x", (unsigned char)c);
+        }
+    }
+    while (size > 0 && shown[size - 1] == ' ') {
+        size--;
+    }
+    shown[size] = '\0';
+    return shown;
+}
+
+/* One command and what Redis 7.0.15 replied to it, after those before it. */
+struct script_step {
+    const char *command;
+    const char *reply;
+};
+
+#define RUN_SCRIPT(f, steps) run_script((f), (steps), sizeof(steps) / sizeof((steps)[0]))
+
+static inline void run_script(struct fake_view *f, const struct script_step *steps, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char expected[FAKE_SHOWN_BYTES];
+        char actual[FAKE_SHOWN_BYTES];
+        unsigned changes = f->changes;
+        (void)run(f, steps[i].command);
+        const char *command = steps[i].command;
+        (void)snprintf(expected, sizeof expected, "%.64s: %s", command, steps[i].reply);
+        (void)snprintf(actual, sizeof actual, "%.64s: %.8000s", command, fake_shown(f));
+        CHECK_TEXT(actual, expected);
+        /* An error is no half of a command. */
+        CHECK_EQ(f->result, steps[i].reply[0] == '-' ? COMMAND_ERROR : COMMAND_DONE);
+        CHECK(f->changes == changes || f->result == COMMAND_DONE);
+    }
+}
+
+/* A key of a type that no command knows. */
+static inline void put_other_type(struct fake_view *f, const char *key)
+{
+    struct object object = {.type = (enum object_type)99, .value = bytes_of_text("1")};
+    CHECK_EQ(view_put(&f->base, bytes_of_text(key), &object), STATUS_OK);
 }
 
 /* Value of a key as text; "(none)" if it is not there. */

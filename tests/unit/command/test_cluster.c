@@ -19,7 +19,7 @@
     "+LOCATE <key>\r\n"                                                                            \
     "+    Return the group and the nodes that hold <key>.\r\n"                                     \
     "+HELP\r\n"                                                                                    \
-    "+    Print this help.\r\n"
+    "+    Prints this help.\r\n"
 
 /* What the node was asked. */
 struct asked {

@@ -1,104 +1,122 @@
-/* GET, MGET, SET, INCR, and DEL and EXISTS beside them. Replies and values as Redis 7.0.15 gives
- * them. */
+/*
+ * GET, GETDEL, GETSET, GETEX, with DEL and EXISTS beside them, and what all commands on strings
+ * promise. Replies as Redis 7.0.15 gives them.
+ */
 #include "fake_view.h"
 
 #define OK "+OK\r\n"
 #define NIL "$-1\r\n"
-#define OLD "$3\r\nold\r\n"
-#define SYNTAX "-ERR syntax error\r\n"
-#define NOT_INT "-ERR value is not an integer or out of range\r\n"
-#define BAD_TIME "-ERR invalid expire time in 'set' command\r\n"
-#define NEVER 0u
-#define KEPT 5u
 
-/* SET k new and these options: on an absent key, then on "old" that expires at KEPT. */
-struct set_case {
-    const char *options;
-    const char *absent_reply;
-    const char *absent_value;
-    const char *present_reply;
-    const char *present_value;
-    uint64_t expires_ms; /* if the value is new and was there */
+static const struct script_step get_script[] = {
+    {"GET k", "$-1"},
+    {"SET k v", "+OK"},
+    {"GET k", "$1 v"},
+    {"get k", "$1 v"},
+    {"GET", "-ERR wrong number of arguments for 'get' command"},
+    {"GET k k", "-ERR wrong number of arguments for 'get' command"},
+    {"GET list", "-WRONGTYPE Operation against a key holding the wrong kind of value"},
+    {"SET k ", "+OK"},
+    {"GET k", "$0"},
 };
 
-#define SAME(reply) reply, "new", reply, "new"
-#define FAILS(reply) reply, "(none)", reply, "old"
-
-static const struct set_case set_cases[] = {
-    {"", SAME(OK), NEVER},
-    {" NX", OK, "new", NIL, "old", 0},
-    {" XX", NIL, "(none)", OK, "new", NEVER},
-    {" nX nx", OK, "new", NIL, "old", 0},
-    {" GET", NIL, "new", OLD, "new", NEVER},
-    {" GET get", NIL, "new", OLD, "new", NEVER},
-    {" NX GET", NIL, "new", OLD, "old", 0},
-    {" GET XX", NIL, "(none)", OLD, "new", NEVER},
-    {" KEEPTTL", SAME(OK), KEPT},
-    {" keepttl KEEPTTL", SAME(OK), KEPT},
-    {" KEEPTTL XX GET", NIL, "(none)", OLD, "new", KEPT},
-    {" EX 100", SAME(OK), FAKE_NOW_MS + 100000},
-    {" PX 100", SAME(OK), FAKE_NOW_MS + 100},
-    {" EXAT 99999999999", SAME(OK), 99999999999000u},
-    {" pxat 99999999999", SAME(OK), 99999999999u},
-    {" PXAT 1", SAME(OK), 1},
-    {" XX PX 1 GET", NIL, "(none)", OLD, "new", FAKE_NOW_MS + 1},
-    {" PX 9 NX", OK, "new", NIL, "old", 0},
-    {" EXAT 9223372036854775", SAME(OK), 9223372036854775000u},
-    {" PXAT 9223372036854775807", SAME(OK), 9223372036854775807u},
-    /* Twice the same: the last one counts. */
-    {" EX 100 ex 200", SAME(OK), FAKE_NOW_MS + 200000},
-    {" PX 0 PX 7", SAME(OK), FAKE_NOW_MS + 7},
-    {" PXAT 5 PXAT 6", SAME(OK), 6},
-    {" EX 100 EX 0", FAILS(BAD_TIME), 0},
-    {" EX abc EX 1", SAME(OK), FAKE_NOW_MS + 1000},
-    /* What may not stand beside each other. */
-    {" NX XX", FAILS(SYNTAX), 0},
-    {" XX NX", FAILS(SYNTAX), 0},
-    {" GET XX NX", FAILS(SYNTAX), 0},
-    {" EX 100 PX 100", FAILS(SYNTAX), 0},
-    {" PX 100 EX 100", FAILS(SYNTAX), 0},
-    {" EXAT 99999999999 EX 1", FAILS(SYNTAX), 0},
-    {" PXAT 99999999999 PX 1", FAILS(SYNTAX), 0},
-    {" EX 100 KEEPTTL", FAILS(SYNTAX), 0},
-    {" KEEPTTL EX 100", FAILS(SYNTAX), 0},
-    {" KEEPTTL PXAT 1", FAILS(SYNTAX), 0},
-    {" EX 0 PX 1", FAILS(SYNTAX), 0},
-    {" bogus", FAILS(SYNTAX), 0},
-    {" PERSIST", FAILS(SYNTAX), 0},
-    {" NX bogus", FAILS(SYNTAX), 0},
-    {" EX", FAILS(SYNTAX), 0},
-    {" PX", FAILS(SYNTAX), 0},
-    {" GET EXAT", FAILS(SYNTAX), 0},
-    {" EX EX", FAILS(NOT_INT), 0},
-    {" EX NX", FAILS(NOT_INT), 0},
-    /* Times. */
-    {" EX 0", FAILS(BAD_TIME), 0},
-    {" EX -1", FAILS(BAD_TIME), 0},
-    {" PX 0", FAILS(BAD_TIME), 0},
-    {" EXAT 0", FAILS(BAD_TIME), 0},
-    {" PXAT -9223372036854775808", FAILS(BAD_TIME), 0},
-    {" EX 9223372036854775", FAILS(BAD_TIME), 0},
-    {" EX 9223372036854775807", FAILS(BAD_TIME), 0},
-    {" PX 9223372036854775807", FAILS(BAD_TIME), 0},
-    {" EXAT 9223372036854776", FAILS(BAD_TIME), 0},
-    {" EX abc", FAILS(NOT_INT), 0},
-    {" EX 010", FAILS(NOT_INT), 0},
-    {" EX +1", FAILS(NOT_INT), 0},
-    {" PX 1.5", FAILS(NOT_INT), 0},
-    {" PX 9223372036854775808", FAILS(NOT_INT), 0},
-    {" NX EX 0", FAILS(BAD_TIME), 0},
-    {" GET PX 0", FAILS(BAD_TIME), 0},
+static const struct script_step getdel_script[] = {
+    {"GETDEL k", "$-1"},
+    {"SET k v", "+OK"},
+    {"GETDEL k", "$1 v"},
+    {"GET k", "$-1"},
+    {"GETDEL list", "-WRONGTYPE Operation against a key holding the wrong kind of value"},
+    {"EXISTS list", ":1"},
+    {"GETDEL", "-ERR wrong number of arguments for 'getdel' command"},
+    {"GETDEL k k", "-ERR wrong number of arguments for 'getdel' command"},
 };
 
-static void put_old(struct fake_view *f)
+static const struct script_step getset_script[] = {
+    {"GETSET k a", "$-1"},
+    {"GETSET k b", "$1 a"},
+    {"GETSET k ", "$1 b"},
+    {"GETSET k c", "$0"},
+    {"GET k", "$1 c"},
+    {"GETSET list x", "-WRONGTYPE Operation against a key holding the wrong kind of value"},
+    {"GETSET k", "-ERR wrong number of arguments for 'getset' command"},
+    {"GETSET k a b", "-ERR wrong number of arguments for 'getset' command"},
+};
+
+static const struct script_step getex_script[] = {
+    {"GETEX k", "$-1"},
+    {"GETEX k EX 10", "$-1"},
+    /* Of an absent key the time is not looked at, but the words are. */
+    {"GETEX k EX abc", "$-1"},
+    {"GETEX k EX 0", "$-1"},
+    {"GETEX k bogus", "-ERR syntax error"},
+    {"GETEX k EX", "-ERR syntax error"},
+    {"SET k v", "+OK"},
+    {"GETEX k", "$1 v"},
+    {"GETEX k EX 0", "-ERR invalid expire time in 'getex' command"},
+    {"GETEX k PX -1", "-ERR invalid expire time in 'getex' command"},
+    {"GETEX k EXAT 0", "-ERR invalid expire time in 'getex' command"},
+    {"GETEX k EX abc", "-ERR value is not an integer or out of range"},
+    {"GETEX k EX 1.5", "-ERR value is not an integer or out of range"},
+    {"GETEX k EX 9223372036854775", "-ERR invalid expire time in 'getex' command"},
+    {"GETEX k EX 9223372036854775807", "-ERR invalid expire time in 'getex' command"},
+    {"GETEX k PX 9223372036854775807", "-ERR invalid expire time in 'getex' command"},
+    {"GETEX k EXAT 9223372036854776", "-ERR invalid expire time in 'getex' command"},
+    {"GETEX k PXAT 9223372036854775808", "-ERR value is not an integer or out of range"},
+    {"GETEX k EX", "-ERR syntax error"},
+    {"GETEX k PXAT", "-ERR syntax error"},
+    {"GETEX k EX 1 PX 1", "-ERR syntax error"},
+    {"GETEX k PX 1 EX 1", "-ERR syntax error"},
+    {"GETEX k EX 1 PERSIST", "-ERR syntax error"},
+    {"GETEX k PERSIST EX 1", "-ERR syntax error"},
+    {"GETEX k KEEPTTL", "-ERR syntax error"},
+    {"GETEX k NX", "-ERR syntax error"},
+    {"GETEX k XX", "-ERR syntax error"},
+    {"GETEX k GET", "-ERR syntax error"},
+    {"GETEX k bogus", "-ERR syntax error"},
+    {"GETEX k persist PERSIST", "$1 v"},
+    {"GETEX k EX abc ex 100", "$1 v"},
+    {"GETEX k PERSIST", "$1 v"},
+    {"GETEX", "-ERR wrong number of arguments for 'getex' command"},
+    {"GETEX list bogus", "-ERR syntax error"},
+    {"GETEX list EX abc", "-WRONGTYPE Operation against a key holding the wrong kind of value"},
+    {"GETEX list", "-WRONGTYPE Operation against a key holding the wrong kind of value"},
+    /* What is past deletes the key. */
+    {"GETEX k PXAT 1", "$1 v"},
+    {"GET k", "$-1"},
+    {"SET k v", "+OK"},
+    {"GETEX k EXAT 1", "$1 v"},
+    {"EXISTS k", ":0"},
+};
+
+TEST(get)
 {
-    struct object old = {
-        .type = OBJECT_TYPE_STRING,
-        .expires_ms = KEPT,
-        .value = bytes_of_text("old"),
-    };
-    CHECK_EQ(view_put(&f->base, bytes_of_text("k"), &old), STATUS_OK);
-    f->changes = 0;
+    struct fake_view f;
+    fake_view_init(&f);
+    put_other_type(&f, "list");
+    RUN_SCRIPT(&f, get_script);
+}
+
+TEST(getdel)
+{
+    struct fake_view f;
+    fake_view_init(&f);
+    put_other_type(&f, "list");
+    RUN_SCRIPT(&f, getdel_script);
+}
+
+TEST(getset)
+{
+    struct fake_view f;
+    fake_view_init(&f);
+    put_other_type(&f, "list");
+    RUN_SCRIPT(&f, getset_script);
+}
+
+TEST(getex)
+{
+    struct fake_view f;
+    fake_view_init(&f);
+    put_other_type(&f, "list");
+    RUN_SCRIPT(&f, getex_script);
 }
 
 static uint64_t expiry_of(struct fake_view *f, const char *key)
@@ -106,29 +124,15 @@ static uint64_t expiry_of(struct fake_view *f, const char *key)
     return fake_find(f, bytes_of_text(key))->object.expires_ms;
 }
 
-TEST(set_options)
+static void put(struct fake_view *f, const char *key, const char *value, uint64_t expires_ms)
 {
-    for (size_t i = 0; i < sizeof set_cases / sizeof set_cases[0]; i++) {
-        const struct set_case *c = &set_cases[i];
-        char text[128];
-        (void)snprintf(text, sizeof text, "SET k new%s", c->options);
-        struct fake_view f;
-        fake_view_init(&f);
-        CHECK_TEXT(run(&f, text), c->absent_reply);
-        CHECK_TEXT(value_of(&f, "k"), c->absent_value);
-        bool is_new = strcmp(c->present_value, "new") == 0;
-        if (f.count > 0 && is_new) {
-            CHECK_EQ(expiry_of(&f, "k"), c->expires_ms == KEPT ? NEVER : c->expires_ms);
-        }
-
-        fake_view_init(&f);
-        put_old(&f);
-        CHECK_TEXT(run(&f, text), c->present_reply);
-        CHECK_TEXT(value_of(&f, "k"), c->present_value);
-        CHECK_EQ(expiry_of(&f, "k"), is_new ? c->expires_ms : KEPT);
-        CHECK_EQ(f.changes, is_new ? 1u : 0u);
-        CHECK_EQ(f.result, c->present_reply[0] == '-' ? COMMAND_ERROR : COMMAND_DONE);
-    }
+    struct object object = {
+        .type = OBJECT_TYPE_STRING,
+        .expires_ms = expires_ms,
+        .value = bytes_of_text(value),
+    };
+    CHECK_EQ(view_put(&f->base, bytes_of_text(key), &object), STATUS_OK);
+    f->changes = 0;
 }
 
 TEST(get_and_set)
@@ -143,133 +147,92 @@ TEST(get_and_set)
     CHECK_EQ(f.changes, 2u);
 }
 
-TEST(mget)
-{
-    struct fake_view f;
-    fake_view_init(&f);
-    (void)run(&f, "SET a 1");
-    (void)run(&f, "SET b  GET"); /* the empty value */
-    CHECK_TEXT(run(&f, "MGET a"), "*1\r\n$1\r\n1\r\n");
-    CHECK_TEXT(run(&f, "MGET none"), "*1\r\n" NIL);
-    CHECK_TEXT(run(&f, "MGET b none a a"), "*4\r\n$0\r\n\r\n" NIL "$1\r\n1\r\n$1\r\n1\r\n");
-    fake_find(&f, bytes_of_text("a"))->object.type = (enum object_type)99; /* no string: no error */
-    CHECK_TEXT(run(&f, "MGET a b"), "*2\r\n" NIL "$0\r\n\r\n");
-    CHECK_EQ(f.result, COMMAND_DONE);
-    CHECK_EQ(f.changes, 2u);
-}
-
-static uint8_t big_value[LIMIT_REPLY_VALUES_BYTES / 2 + 1];
-
-/* "full" and "more": half of what a reply may hold, and one byte above that. */
-static enum status big_get(struct view *v, struct bytes key, struct object *out_object)
-{
-    (void)v;
-    bool is_more = bytes_equal_text(key, "more");
-    *out_object = (struct object){
-        .type = OBJECT_TYPE_STRING,
-        .value = bytes_of(big_value, sizeof big_value - (is_more ? 0 : 1)),
-    };
-    return STATUS_OK;
-}
-
-static enum command_result big_mget(const char *second, struct buf *reply)
-{
-    static const struct view_ops ops = {.get = big_get};
-    struct view view = {.ops = &ops};
-    struct bytes args[] = {bytes_of_text("mget"), bytes_of_text("full"), bytes_of_text(second)};
-    struct command_call call = {
-        .command = command_find(args, 3),
-        .args = args,
-        .arg_count = 3,
-        .resp = 3,
-        .reply = reply,
-        .view = &view,
-    };
-    return call.command->handler(&call);
-}
-
-TEST(mget_is_limited)
-{
-    struct buf reply;
-    buf_init(&reply, (size_t)2 * LIMIT_REPLY_VALUES_BYTES);
-    CHECK_EQ(big_mget("full", &reply), COMMAND_DONE);
-    CHECK(reply.size > LIMIT_REPLY_VALUES_BYTES);
-    buf_clear(&reply, 0);
-    CHECK_EQ(big_mget("more", &reply), COMMAND_ERROR);
-    CHECK_BYTES(buf_bytes(&reply),
-                bytes_of_text("-ERR values of more than 67108864 bytes in one reply\r\n"));
-    buf_deinit(&reply);
-}
-
-TEST(mget_in_resp3_has_its_null)
-{
-    struct fake_view f;
-    fake_view_init(&f);
-    struct buf reply;
-    buf_init(&reply, 4096);
-    struct bytes args[] = {bytes_of_text("MGET"), bytes_of_text("none")};
-    struct command_call call = {
-        .command = command_find(args, 2),
-        .args = args,
-        .arg_count = 2,
-        .resp = 3,
-        .reply = &reply,
-        .view = &f.base,
-    };
-    CHECK_EQ(call.command->handler(&call), COMMAND_DONE);
-    CHECK_BYTES(buf_bytes(&reply), bytes_of_text("*1\r\n_\r\n"));
-    buf_deinit(&reply);
-}
-
-TEST(incr_limits)
+/* GETEX changes the expiry and nothing else; without options not even that. */
+TEST(getex_expiry)
 {
     static const struct {
-        const char *value;
-        const char *reply;
-        const char *after;
+        const char *options;
+        uint64_t expires_ms;
+        unsigned changes;
     } cases[] = {
-        {"0", ":1\r\n", "1"},
-        {"-1", ":0\r\n", "0"},
-        {"9", ":10\r\n", "10"},
-        {"9223372036854775806", ":9223372036854775807\r\n", "9223372036854775807"},
-        {"9223372036854775807",
-         "-ERR increment or decrement would overflow\r\n",
-         "9223372036854775807"},
-        {"-9223372036854775808", ":-9223372036854775807\r\n", "-9223372036854775807"},
-        {"-9223372036854775809", NOT_INT, "-9223372036854775809"},
-        {"9223372036854775808", NOT_INT, "9223372036854775808"},
-        {"", NOT_INT, ""},
-        {"+1", NOT_INT, "+1"},
-        {"01", NOT_INT, "01"},
-        {"00", NOT_INT, "00"},
-        {"-0", NOT_INT, "-0"},
-        {"-", NOT_INT, "-"},
-        {"1.0", NOT_INT, "1.0"},
-        {"0x1", NOT_INT, "0x1"},
-        {"abc", NOT_INT, "abc"},
+        {"", 5, 0},
+        {" PERSIST", 0, 1},
+        {" EX 100", FAKE_NOW_MS + 100000, 1},
+        {" px 100", FAKE_NOW_MS + 100, 1},
+        {" EXAT 99999999999", 99999999999000u, 1},
+        {" PXAT 99999999999999", 99999999999999u, 1},
+        {" PXAT 1700000000001", FAKE_NOW_MS + 1, 1},
+        {" EX 1 EX 2", FAKE_NOW_MS + 2000, 1},
+        {" EX 0", 5, 0},
+        {" bogus", 5, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fake_view f;
         fake_view_init(&f);
-        struct object o = {
-            .type = OBJECT_TYPE_STRING,
-            .expires_ms = KEPT,
-            .value = bytes_of_text(cases[i].value),
-        };
-        CHECK_EQ(view_put(&f.base, bytes_of_text("k"), &o), STATUS_OK);
-        CHECK_TEXT(run(&f, "INCR k"), cases[i].reply);
-        CHECK_TEXT(value_of(&f, "k"), cases[i].after);
-        CHECK_EQ(expiry_of(&f, "k"), KEPT); /* INCR keeps it */
+        put(&f, "k", "v", 5);
+        char text[64];
+        (void)snprintf(text, sizeof text, "GETEX k%s", cases[i].options);
+        (void)run(&f, text);
+        CHECK_EQ(expiry_of(&f, "k"), cases[i].expires_ms);
+        CHECK_EQ(f.changes, cases[i].changes);
+        CHECK_TEXT(value_of(&f, "k"), "v");
     }
 }
 
-TEST(incr_of_an_absent_key)
+/* What is due now or before deletes the key, after it has been answered. */
+TEST(getex_of_the_past_deletes)
+{
+    static const char *const options[] = {"PXAT 1700000000000", "EXAT 1700000000", "EXAT 1"};
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        struct fake_view f;
+        fake_view_init(&f);
+        put(&f, "k", "v", 0);
+        char text[64];
+        (void)snprintf(text, sizeof text, "GETEX k %s", options[i]);
+        CHECK_TEXT(run(&f, text), "$1\r\nv\r\n");
+        CHECK_EQ(f.count, 0u);
+    }
+}
+
+TEST(getex_persist_without_expiry_changes_nothing)
 {
     struct fake_view f;
     fake_view_init(&f);
-    CHECK_TEXT(run(&f, "INCR n"), ":1\r\n");
-    CHECK_TEXT(run(&f, "INCR n"), ":2\r\n");
-    CHECK_EQ(expiry_of(&f, "n"), NEVER);
+    put(&f, "k", "v", 0);
+    CHECK_TEXT(run(&f, "GETEX k PERSIST"), "$1\r\nv\r\n");
+    CHECK_EQ(f.changes, 0u);
+}
+
+/* Who replaces a value drops its expiry, who changes it keeps it. */
+TEST(expiry_of_changed_keys)
+{
+    static const struct {
+        const char *command;
+        bool keeps;
+    } cases[] = {
+        {"SET k 2", false},
+        {"SET k 2 KEEPTTL", true},
+        {"GETSET k 2", false},
+        {"MSET k 2", false},
+        {"BITOP NOT k a", false},
+        {"APPEND k 2", true},
+        {"SETRANGE k 1 2", true},
+        {"INCR k", true},
+        {"DECRBY k 2", true},
+        {"INCRBYFLOAT k 2", true},
+        {"SETBIT k 9 1", true},
+        {"BITFIELD k SET u8 0 1", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fake_view f;
+        fake_view_init(&f);
+        put(&f, "a", "1", 0);
+        put(&f, "k", "1", 5);
+        (void)run(&f, cases[i].command);
+        CHECK_EQ(f.result, COMMAND_DONE);
+        CHECK_EQ(f.changes, 1u);
+        CHECK_EQ(expiry_of(&f, "k"), cases[i].keeps ? 5u : 0u);
+    }
 }
 
 TEST(del_and_exists)
@@ -285,18 +248,53 @@ TEST(del_and_exists)
     CHECK_EQ(f.count, 0u);
 }
 
-/* DATA-3: a handler that misses a row has changed nothing. */
+/* DATA-3: a handler that misses a row has changed nothing, whichever of its keys that is. */
 TEST(missing_rows_change_nothing)
 {
-    static const char *const commands[] = {"GET m",
-                                           "MGET m",
-                                           "MGET a m",
-                                           "SET m v",
-                                           "SET m v NX GET",
-                                           "INCR m",
-                                           "EXISTS a m",
-                                           "DEL a m",
-                                           "DEL m a"};
+    static const char *const commands[] = {
+        "GET m",
+        "GETDEL m",
+        "GETEX m PERSIST",
+        "GETSET m v",
+        "SET m v",
+        "SET m v NX GET",
+        "SETEX m 10 v",
+        "PSETEX m 10 v",
+        "SETNX m v",
+        "MGET m",
+        "MGET a m",
+        "MSET m 1 a 2",
+        "MSET a 2 m 1",
+        "MSETNX b 2 m 1",
+        "MSETNX a 2 m 1",
+        "APPEND m x",
+        "STRLEN m",
+        "GETRANGE m 0 1",
+        "SUBSTR m 0 1",
+        "SETRANGE m 1 x",
+        "SETRANGE m 1 ",
+        "INCR m",
+        "DECR m",
+        "INCRBY m 1",
+        "DECRBY m 1",
+        "INCRBYFLOAT m 1",
+        "LCS a m",
+        "LCS m a bogus",
+        "SETBIT m 1 1",
+        "GETBIT m 1",
+        "BITCOUNT m",
+        "BITPOS m 1",
+        "BITOP OR d a m",
+        "BITOP NOT d m",
+        "BITOP NOT m a",
+        "BITOP NOT m none",
+        "BITFIELD m",
+        "BITFIELD m SET u8 0 1",
+        "BITFIELD_RO m GET u8 0",
+        "EXISTS a m",
+        "DEL a m",
+        "DEL m a",
+    };
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         struct fake_view f;
         fake_view_init(&f);

@@ -29,10 +29,62 @@ TEST(numbers_golden)
         {1, "set", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
         {2, "del", 1, COMMAND_WRITE, COMMAND_SPLIT_BY_KEY, COMMAND_MERGE_SUM},
         {3, "incr", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
-        {4, "expiredue", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {4, "expiredue", 2, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
         {5, "get", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
         {6, "exists", 1, COMMAND_READ, COMMAND_SPLIT_BY_KEY, COMMAND_MERGE_SUM},
         {7, "mget", 1, COMMAND_READ, COMMAND_SPLIT_BY_KEY, COMMAND_MERGE_ARRAY},
+        {8, "strlen", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {9, "getrange", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {10, "substr", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {11, "getbit", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {12, "bitcount", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {13, "bitpos", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {14, "bitfield_ro", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {15, "lcs", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {16, "append", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {17, "decr", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {18, "incrby", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {19, "decrby", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {20, "incrbyfloat", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {21, "getdel", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {22, "getex", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {23, "getset", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {24, "mset", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {25, "msetnx", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {26, "setex", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {27, "psetex", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {28, "setnx", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {29, "setrange", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {30, "setbit", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {31, "bitop", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {32, "bitfield", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {33, "unlink", 1, COMMAND_WRITE, COMMAND_SPLIT_BY_KEY, COMMAND_MERGE_SUM},
+        {34, "touch", 1, COMMAND_READ, COMMAND_SPLIT_BY_KEY, COMMAND_MERGE_SUM},
+        {35, "type", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {36, "rename", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {37, "renamenx", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {38, "copy", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {39, "move", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {40, "dump", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {41, "restore", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {42, "expire", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {43, "pexpire", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {44, "expireat", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {45, "pexpireat", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {46, "persist", 1, COMMAND_WRITE, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {47, "ttl", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {48, "pttl", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {49, "expiretime", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {50, "pexpiretime", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {51, "encoding", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {52, "freq", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {53, "idletime", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {54, "refcount", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {55, "usage", 1, COMMAND_READ, COMMAND_ONE_SHARD, COMMAND_MERGE_FIRST},
+        {56, "scan", 1, COMMAND_READ, COMMAND_BY_CURSOR, COMMAND_MERGE_FIRST},
+        {57, "dbsize", 1, COMMAND_READ, COMMAND_ALL_GROUPS, COMMAND_MERGE_SUM},
+        {58, "flushdb", 1, COMMAND_WRITE, COMMAND_ALL_GROUPS, COMMAND_MERGE_OK},
+        {59, "flushall", 1, COMMAND_WRITE, COMMAND_ALL_GROUPS, COMMAND_MERGE_OK},
     };
 
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
@@ -117,6 +169,23 @@ TEST(long_unknown_commands_are_cut)
                    name,
                    name);
     CHECK_BYTES(buf_bytes(&reply), bytes_of_text(expected));
+    buf_deinit(&reply);
+}
+
+/* Redis shows them as C strings. */
+TEST(names_end_at_a_zero_byte)
+{
+    struct buf reply;
+    buf_init(&reply, 4096);
+    struct bytes args[] = {bytes_of("fo\0o", 4), bytes_of("a\0b", 3), bytes_of("", 0)};
+    CHECK(command_resolve(args, 3, &reply) == NULL);
+    CHECK_BYTES(buf_bytes(&reply),
+                bytes_of_text(UNKNOWN "'fo', with args beginning with: 'a' '' \r\n"));
+    buf_clear(&reply, 4096);
+    args[0] = bytes_of_text("client");
+    CHECK(command_resolve(args, 2, &reply) == NULL);
+    CHECK_BYTES(buf_bytes(&reply),
+                bytes_of_text("-ERR unknown subcommand 'a'. Try CLIENT HELP.\r\n"));
     buf_deinit(&reply);
 }
 

@@ -40,6 +40,30 @@ TEST(row_key_golden)
     buf_deinit(&row);
 }
 
+/* Group, generation, kind, database, epoch, expiry, slot, hash, the key as in an object's row. */
+TEST(expiry_row_key_golden)
+{
+    static const uint8_t golden[] = {0x00, 0x01, 0x01, 0x02, 0x03, 0x04, 't',  0x03,
+                                     0x00, 0x00, 0x00, 0x05, 0x11, 0x22, 0x33, 0x44,
+                                     0x55, 0x66, 0x77, 0x88, 0x20, 0xbf, 0xd5, 0xa0,
+                                     0x6c, 0xd0, 'a',  0x00, 0xff, 'b',  0x00, 0x00};
+    struct buf row;
+    struct buf from;
+    struct buf begin;
+    buf_init(&row, 64);
+    buf_init(&from, 64);
+    buf_init(&begin, 64);
+    row_key_append_expiry(&row, &space, 0x1122334455667788, bytes_of("a\0b", 3));
+    CHECK_BYTES(buf_bytes(&row), bytes_of(golden, sizeof golden));
+    row_key_append_expiry_from(&from, &space, 0x1122334455667788);
+    CHECK_BYTES(buf_bytes(&from), bytes_of(golden, 20));
+    row_key_append_space(&begin, &space, ROW_KIND_EXPIRY);
+    CHECK_BYTES(buf_bytes(&begin), bytes_of(golden, ROW_KEY_SPACE_BYTES));
+    buf_deinit(&row);
+    buf_deinit(&from);
+    buf_deinit(&begin);
+}
+
 TEST(hash_golden)
 {
     CHECK_EQ(row_key_hash(bytes_of_text("foo")), 0xab6e5f64u);
@@ -308,4 +332,71 @@ TEST(object_without_value_and_not_an_object)
     bytes[0] = 1;
     bytes[1] = 1;
     CHECK_EQ(object_decode(bytes_of(bytes, sizeof bytes), &back), STATUS_CORRUPT);
+}
+
+/* ---- the expiry index ------------------------------------------------------------------------ */
+
+static void check_decodes_expiry(struct bytes row, uint64_t expires_ms, struct bytes key)
+{
+    struct keyspace back = {0};
+    uint64_t back_ms = 0;
+    struct buf key_back;
+    buf_init(&key_back, 64);
+    CHECK_EQ(row_key_decode_expiry(row, &back, &back_ms, &key_back), STATUS_OK);
+    CHECK_EQ(back.group, space.group);
+    CHECK_EQ(back.generation, space.generation);
+    CHECK_EQ(back.database, space.database);
+    CHECK_EQ(back.epoch, space.epoch);
+    CHECK_EQ(back_ms, expires_ms);
+    CHECK_BYTES(buf_bytes(&key_back), key);
+    buf_deinit(&key_back);
+}
+
+/* The sooner a key ends the earlier it stands, whatever it is called; and all behind the objects.
+ */
+TEST(expiry_rows_sort_by_time)
+{
+    struct prng prng;
+    prng_init(&prng, 4);
+    struct buf last;
+    buf_init(&last, 64);
+    row_key_append(&last, &space, bytes_of_text("zzz"));
+    uint64_t expires_ms = 0;
+    for (unsigned i = 0; i < KEYS; i++) {
+        uint8_t key[8];
+        size_t size = random_key(&prng, key);
+        struct buf row;
+        buf_init(&row, 64);
+        expires_ms += prng_between(&prng, 1, 300);
+        row_key_append_expiry(&row, &space, expires_ms, bytes_of(key, size));
+        CHECK(bytes_compare(buf_bytes(&last), buf_bytes(&row)) < 0);
+        check_decodes_expiry(buf_bytes(&row), expires_ms, bytes_of(key, size));
+        buf_deinit(&last);
+        last = row;
+    }
+    buf_deinit(&last);
+}
+
+TEST(not_an_expiry_row)
+{
+    struct buf row;
+    struct buf key;
+    struct keyspace back;
+    uint64_t expires_ms = 0;
+    buf_init(&row, 64);
+    buf_init(&key, 64);
+    row_key_append_expiry(&row, &space, 77, bytes_of("a\0", 2));
+    for (size_t size = 0; size < row.size; size++) {
+        enum status s = row_key_decode_expiry(bytes_of(row.data, size), &back, &expires_ms, &key);
+        CHECK_EQ(s, STATUS_MALFORMED);
+        CHECK_EQ(expires_ms, 0u);
+    }
+    row.data[28] = 0x01; /* behind the zero: neither a zero nor the end */
+    CHECK_EQ(row_key_decode_expiry(buf_bytes(&row), &back, &expires_ms, &key), STATUS_MALFORMED);
+    row.data[28] = 0xff;
+    CHECK_EQ(row_key_decode_expiry(buf_bytes(&row), &back, &expires_ms, &key), STATUS_OK);
+    row.data[6] = ROW_KIND_OBJECT;
+    CHECK_EQ(row_key_decode_expiry(buf_bytes(&row), &back, &expires_ms, &key), STATUS_MALFORMED);
+    buf_deinit(&row);
+    buf_deinit(&key);
 }

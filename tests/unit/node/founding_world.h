@@ -22,6 +22,8 @@ enum store_outcome {
     STORE_GOOD,
     STORE_LOST, /* the process dies before the new identity is durable */
     STORE_KEPT, /* the process dies right after */
+    STORE_FULL, /* no space: nothing is durable, the process goes on */
+    STORE_OUTCOME_COUNT,
 };
 
 struct site {
@@ -152,6 +154,9 @@ static enum status on_store(void *owner, const struct identity *identity)
 {
     struct site *s = owner;
     CHECK(s->is_up);
+    if (world.store_outcome == STORE_FULL) {
+        return STATUS_NO_SPACE;
+    }
     if (world.store_outcome != STORE_LOST) {
         note_durable(s, identity);
     }

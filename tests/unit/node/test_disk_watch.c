@@ -114,6 +114,18 @@ TEST(default_reserve)
     CHECK_EQ(disk_reserve(0, 100u * MIB), 25u * MIB);
 }
 
+/* However small a reserve was asked for, the store has room to open; a small disk serves, too. */
+TEST(room_to_start)
+{
+    const uint64_t gib = 1024u * (uint64_t)MIB;
+    CHECK_EQ(disk_start_bytes(gib, 100 * gib), MIB);
+    CHECK_EQ(disk_start_bytes(1, 100 * gib), MIB);
+    CHECK_EQ(disk_start_bytes(1, gib), MIB);
+    CHECK_EQ(disk_start_bytes(64u * MIB, 256u * MIB), MIB);
+    CHECK_EQ(disk_start_bytes(1, 256u * MIB), 256u * KIB);
+    CHECK_EQ(disk_start_bytes(256u * KIB, 8u * MIB), 16u * KIB);
+}
+
 /* Full, then not, and neither state flutters when the file comes and goes. */
 TEST(full_and_back)
 {

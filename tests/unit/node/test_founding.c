@@ -57,6 +57,51 @@ TEST(two_of_three_wait)
     CHECK_EQ(formed_count(), 3u);
 }
 
+/* A founder whose disk is full hears, but says nothing of it; it is told again. */
+TEST(full_disk_waits)
+{
+    world_init(2);
+    start(1);
+    start(2);
+    world.store_outcome = STORE_FULL;
+    for (unsigned i = 0; i < 3; i++) {
+        founding_tick(&site_of(2)->founding);
+        for (size_t l = 0; l < world.letter_count; l++) {
+            deliver_judged(&world.letters[l], 1);
+        }
+    }
+    CHECK(site_of(1)->is_up);
+    CHECK(!identity_id_is_set(site_of(1)->disk.members[1]));
+    CHECK_EQ(formed_count(), 0u);
+    world.store_outcome = STORE_GOOD;
+    founding_tick(&site_of(2)->founding);
+    settle();
+    CHECK_EQ(formed_count(), 2u);
+    CHECK_EQ(world.refused, 0u);
+}
+
+/* The other one has formed by then: it goes on telling. */
+TEST(full_disk_when_forming)
+{
+    world_init(2);
+    start(1);
+    start(2);
+    founding_tick(&site_of(2)->founding);
+    deliver_judged(&world.letters[world.letter_count - 1], 1);
+    founding_tick(&site_of(1)->founding);
+    deliver_judged(&world.letters[world.letter_count - 1], 2);
+    CHECK(founding_is_formed(&site_of(2)->founding));
+    world.store_outcome = STORE_FULL;
+    founding_tick(&site_of(2)->founding);
+    for (size_t l = 0; l < world.letter_count; l++) {
+        deliver_judged(&world.letters[l], 1);
+    }
+    CHECK(site_of(1)->is_up);
+    CHECK(!founding_is_formed(&site_of(1)->founding));
+    settle();
+    CHECK_EQ(formed_count(), 2u);
+}
+
 /* The list's digest is by xxhsum -H2. */
 /* clang-format off */
 static const uint8_t golden_message[] = {

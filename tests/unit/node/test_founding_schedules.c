@@ -9,7 +9,8 @@ static void random_step(struct prng *prng, unsigned wipe_per_mille)
     struct site *s = site_of(number);
     world.store_outcome = STORE_GOOD;
     if (prng_chance(prng, 60)) {
-        world.store_outcome = prng_chance(prng, 500) ? STORE_LOST : STORE_KEPT;
+        world.store_outcome =
+            (enum store_outcome)(STORE_LOST + prng_below(prng, STORE_OUTCOME_COUNT - STORE_LOST));
     }
     if (prng_chance(prng, wipe_per_mille)) {
         wipe(number);
@@ -155,11 +156,11 @@ static bool choose(uint32_t choice)
             wipe(number);
         }
     } else {
-        size_t letter = (what - 3) / 3;
+        size_t letter = (what - 3) / STORE_OUTCOME_COUNT;
         if (letter >= world.letter_count) {
             return false;
         }
-        world.store_outcome = (enum store_outcome)((what - 3) % 3);
+        world.store_outcome = (enum store_outcome)((what - 3) % STORE_OUTCOME_COUNT);
         deliver(&world.letters[letter], number);
     }
     return true;

@@ -235,6 +235,26 @@ TEST(failing_disk_leaves_one_of_two)
     }
 }
 
+TEST(full_disk_leaves_the_old_one)
+{
+    struct identity old = sample();
+    struct identity new = sample();
+    struct identity out = {0};
+    new.incarnation = 7;
+    fake_env_init(&env);
+    CHECK_EQ(store(&old), STATUS_OK);
+    env.space = fake_env_file(&env, PATH)->bytes.size + 10;
+    CHECK_EQ(store(&new), STATUS_NO_SPACE);
+    CHECK_TEXT(error.text, PATH ": cannot write: no space left on the disk");
+    CHECK_EQ(load(&out), STATUS_OK);
+    check_same(&out, &old);
+    env.space = 0;
+    CHECK_EQ(store(&new), STATUS_OK);
+    CHECK_EQ(load(&out), STATUS_OK);
+    check_same(&out, &new);
+    fake_env_deinit(&env);
+}
+
 TEST(failing_read)
 {
     struct identity in = sample();

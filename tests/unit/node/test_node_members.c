@@ -16,15 +16,25 @@ static struct engine_member member(uint32_t node, uint32_t life, bool is_voter)
     return (struct engine_member){.id = replica_id_of(node, life), .is_voter = is_voter};
 }
 
+static struct node_fact heard(uint32_t life)
+{
+    return (struct node_fact){.is_heard = true, .life = life};
+}
+
+static const struct node_fact unheard;
+
 static const uint32_t nodes[] = {2, 3, 1}; /* in the order of placement, not of the ids */
 
 TEST(nothing_to_do)
 {
     struct engine_member members[] = {member(1, 0, true), member(2, 0, true), member(3, 0, true)};
     struct engine_config now = config_of(3, members);
-    uint32_t lives[4] = {0, 0, 0, 9}; /* node 4 holds none of this group */
+    /* Node 4 holds none of this group. */
+    struct node_fact facts[] = {heard(0), heard(0), heard(0), heard(9)};
     uint64_t ids[3] = {0};
-    CHECK_EQ(node_members_wished(&now, nodes, 3, lives, ids), false);
+    unsigned count = 0;
+    CHECK_EQ(node_members_wished(&now, nodes, 3, facts, ids, &count), false);
+    CHECK_EQ(count, 3u);
     CHECK_EQ(ids[0], 2u);
     CHECK_EQ(ids[1], 3u);
     CHECK_EQ(ids[2], 1u);
@@ -33,7 +43,7 @@ TEST(nothing_to_do)
 /* Node 3 has begun anew: its replica is another one until the old one is gone and it votes. */
 TEST(another_life)
 {
-    uint32_t lives[3] = {0, 0, 2};
+    struct node_fact facts[] = {heard(0), heard(0), heard(2)};
     uint64_t ids[3] = {0};
     struct engine_member steps[][4] = {
         {member(1, 0, true), member(2, 0, true), member(3, 0, true)},
@@ -46,7 +56,9 @@ TEST(another_life)
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         struct engine_config now = config_of(counts[i], steps[i]);
         bool differs = i + 1 < sizeof counts / sizeof counts[0];
-        CHECK_EQ(node_members_wished(&now, nodes, 3, lives, ids), differs);
+        unsigned count = 0;
+        CHECK_EQ(node_members_wished(&now, nodes, 3, facts, ids, &count), differs);
+        CHECK_EQ(count, 3u);
         CHECK_EQ(ids[0], 2u);
         CHECK_EQ(ids[1], 2u << 16 | 3u);
         CHECK_EQ(ids[2], 1u);
@@ -62,11 +74,32 @@ TEST(older_life_is_never_wished)
                                       member(3, 2, false)};
     struct engine_config now = config_of(4, members);
     uint64_t ids[3] = {0};
-    uint32_t unheard[3] = {0, 0, 0};
-    CHECK_EQ(node_members_wished(&now, nodes, 3, unheard, ids), true);
+    unsigned count = 0;
+    struct node_fact none[] = {unheard, unheard, unheard};
+    CHECK_EQ(node_members_wished(&now, nodes, 3, none, ids, &count), true);
+    CHECK_EQ(count, 3u);
     CHECK_EQ(ids[1], 2u << 16 | 3u);
-    uint32_t older[3] = {0, 0, 1};
-    CHECK_EQ(node_members_wished(&now, nodes, 3, older, ids), true);
+    struct node_fact older[] = {unheard, unheard, heard(1)};
+    CHECK_EQ(node_members_wished(&now, nodes, 3, older, ids, &count), true);
+    CHECK_EQ(count, 3u);
+    CHECK_EQ(ids[1], 2u << 16 | 3u);
+}
+
+/* Its earlier replica was removed, and the leader died before it could add the new one. */
+TEST(no_life_is_made_up)
+{
+    struct engine_member members[] = {member(1, 0, true), member(2, 0, true)};
+    struct engine_config now = config_of(2, members);
+    uint64_t ids[3] = {0};
+    unsigned count = 0;
+    struct node_fact facts[] = {heard(0), unheard, unheard};
+    CHECK_EQ(node_members_wished(&now, nodes, 3, facts, ids, &count), false);
+    CHECK_EQ(count, 2u);
+    CHECK_EQ(ids[0], 2u); /* a member that is not heard stays one */
+    CHECK_EQ(ids[1], 1u);
+    facts[2] = heard(2);
+    CHECK_EQ(node_members_wished(&now, nodes, 3, facts, ids, &count), true);
+    CHECK_EQ(count, 3u);
     CHECK_EQ(ids[1], 2u << 16 | 3u);
 }
 

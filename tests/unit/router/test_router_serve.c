@@ -242,6 +242,39 @@ TEST(bad_commands)
     check_refused(&(struct sent){"set b 2", 2, 0}, c);
 }
 
+/* A gateway sends SCAN where its cursor is, and what has no keys to groups of data. */
+TEST(commands_without_keys)
+{
+    struct world w;
+    world_start(&w);
+    const struct sent good[] = {{"dbsize", 0, 0}, {"scan 0", 0, 0}, {"scan 17592186044415", 0, 0}};
+    ask_batch(&w, 1, 7, good, 3);
+    const struct sent write = {"flushall", 1, 0};
+    ask_batch(&w, 1, 8, &write, 1);
+    ask_batch(&w, 0, 9, &write, 1); /* the metadata */
+    ask_batch(&w, 0, 10, &good[0], 1);
+    ask_batch(&w, 0, 11, &good[1], 1);
+    turn(&w);
+    CHECK_EVENTS(&w,
+                 "here g1 dbsize\nhere g1 scan 0\nhere g1 scan 17592186044415\n"
+                 "here g1 flushall #1/0\n"
+                 "reply to 2/5: t9.0 refused leader 1 \n"
+                 "reply to 2/5: t10.0 refused leader 1 \n"
+                 "reply to 2/5: t11.0 refused leader 1 \n");
+    for (unsigned i = 0; i < 4; i++) {
+        answer_here(&w, 1, SHARD_DONE, "+x\r\n");
+    }
+    turn(&w);
+    fake_env_forget(&w.env);
+    world_stop(&w);
+    check_refused(&(struct sent){"scan 17592186044416", 0, 0}, plain); /* of group 2 */
+    check_refused(&(struct sent){"scan 70368744177664", 0, 0}, plain); /* of no group */
+    check_refused(&(struct sent){"scan -1", 0, 0}, plain);
+    check_refused(&(struct sent){"scan x", 0, 0}, plain);
+    check_refused(&(struct sent){"flushall", 0, 0}, plain); /* a write without id */
+    check_refused(&(struct sent){"dbsize x", 0, 0}, plain);
+}
+
 TEST(bytes_that_are_no_command)
 {
     struct world w;

@@ -5,35 +5,45 @@
 #include <stdio.h>
 
 #include "base/prng.h"
-#include "shard_world.h"
+#include "shard_databases.h"
 
 #define RANDOM_TEXT_BYTES 128u
 
+/* @ is one key, + another one, # a number. */
 static inline void random_command(struct prng *p, char out_text[RANDOM_TEXT_BYTES])
 {
+    static const char *const forms[] = {
+        "set @ #",
+        "set @ # px 150",
+        "set @ # px 20",
+        "set @ x nx keepttl get",
+        "del @ +",
+        "incr @",
+        "incr @",
+        "get @",
+        "get @",
+        "getex @ px 1#",
+        "pexpire @ #",
+        "persist @",
+        "copy @ + db 1 replace",
+        "move @ 1",
+    };
     unsigned key = (unsigned)prng_below(p, 6);
     unsigned number = (unsigned)prng_below(p, 200);
-    switch (prng_below(p, 8)) {
-    case 0:
-        (void)snprintf(out_text, RANDOM_TEXT_BYTES, "SET k%u %u", key, number);
-        break;
-    case 1:
-    case 2:
-        (void)snprintf(out_text, RANDOM_TEXT_BYTES, "SET k%u %u PX %u", key, number, number + 1);
-        break;
-    case 3:
-        (void)snprintf(out_text, RANDOM_TEXT_BYTES, "DEL k%u k%u", key, (key + 1) % 6);
-        break;
-    case 4:
-    case 5:
-        (void)snprintf(out_text, RANDOM_TEXT_BYTES, "INCR k%u", key);
-        break;
-    case 6:
-        (void)snprintf(out_text, RANDOM_TEXT_BYTES, "SET k%u x NX KEEPTTL GET", key);
-        break;
-    default:
-        (void)snprintf(out_text, RANDOM_TEXT_BYTES, "GET k%u", key);
-        break;
+    const char *form = forms[prng_below(p, sizeof forms / sizeof forms[0])];
+    if (prng_chance(p, 20)) {
+        form = prng_chance(p, 300) ? "FLUSHALL" : "FLUSHDB";
+        (void)snprintf(out_text, RANDOM_TEXT_BYTES, "%s", form);
+        return;
+    }
+    for (size_t at = 0; *form != '\0'; form++) {
+        char *out = out_text + at;
+        size_t room = RANDOM_TEXT_BYTES - at;
+        int size = *form == '@'   ? snprintf(out, room, "k%u", key)
+                   : *form == '+' ? snprintf(out, room, "k%u", (key + 1) % 6)
+                   : *form == '#' ? snprintf(out, room, "%u", number)
+                                  : snprintf(out, room, "%c", *form);
+        at += (size_t)size;
     }
 }
 
@@ -60,6 +70,9 @@ static inline void random_event(struct shard_world *w, struct prng *p)
     }
     if (prng_chance(p, 50)) {
         w->replica.is_full = !w->replica.is_full;
+    }
+    if (prng_chance(p, 50)) {
+        w->is_expiring = !w->is_expiring;
     }
     if (prng_chance(p, 30)) {
         world_lose(w);
@@ -94,6 +107,7 @@ static inline unsigned random_burst(struct shard_world *w, struct prng *p)
         answered += asks[i].verdict == SHARD_DONE ? 1 : 0;
         buf_deinit(&asks[i].reply);
     }
+    check_databases(w);
     return answered;
 }
 

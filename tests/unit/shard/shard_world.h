@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "data/slot.h"
 #include "fake_env.h"
 #include "harness.h"
 #include "shard/shard_parts.h"
@@ -59,6 +60,7 @@ struct shard_world {
     struct snapshots snapshots;
     struct shard *shard;
     bool is_out_of_space;
+    bool is_expiring; /* keys that are due end unasked */
     uint64_t sequence;
     uint64_t mark;
     unsigned answers; /* done() calls so far */
@@ -341,10 +343,12 @@ static inline void world_open(struct shard_world *w)
     store_init(&w->store, &w->env.base, &store_options, engine);
     struct shard_options options = {
         .group = GROUP,
+        .slot_end = SLOT_COUNT,
         .leader_changed = on_world_leader_changed,
         .is_out_of_space = on_world_out_of_space,
         .owner = w,
         .snapshots = &w->snapshots,
+        .is_expiring = &w->is_expiring,
     };
     w->shard = shard_create(&w->env.base, &w->store, &w->stats, &options);
     w->replica.shard = w->shard;
@@ -375,6 +379,7 @@ static inline void world_start(struct shard_world *w)
 
 static inline void world_stop(struct shard_world *w)
 {
+    shard_stop(w->shard);
     shard_destroy(w->shard);
     for (uint64_t i = 1; i <= w->replica.index_last; i++) {
         buf_deinit(&w->replica.entries[i]);

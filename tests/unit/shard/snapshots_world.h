@@ -268,11 +268,16 @@ static inline void put_group_row(struct machine *m, uint64_t index)
 {
     struct buf key;
     struct buf value;
-    struct replica_base base = base_at(index);
+    struct state_row row = {
+        .base = base_at(index),
+        .time_ms = 1000 + index,
+        .operations = index,
+        .databases[0] = {.epoch = 2, .keys = 40, .expiring = 3},
+    };
     buf_init(&key, 64);
     buf_init(&value, 4096);
     row_key_append_group(&key, GROUP, m->replica.generation);
-    state_row_encode(&value, &base, 1000 + index, index);
+    state_row_encode(&value, &row);
     store_put(&m->store, buf_bytes(&key), blob_of(value.data, value.size));
     buf_deinit(&value);
     buf_deinit(&key);

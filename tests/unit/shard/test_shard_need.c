@@ -1,4 +1,9 @@
 /* Rows that are not at hand: what waits for them, and that all else goes on as before. */
+#include <inttypes.h>
+
+#include "command/scan.h"
+#include "data/slot.h"
+#include "protocol/resp_reply.h"
 #include "shard_random.h"
 
 #define OK "+OK\r\n"
@@ -160,7 +165,80 @@ TEST(read_of_more_than_the_cache_ends)
     world_stop(&w);
 }
 
+/* One row is all that a fetch brings, and it is gone again when the next one comes. */
+TEST(scan_of_rows_larger_than_the_cache_goes_on)
+{
+    struct shard_world w;
+    struct ask a;
+    world_start_missing(&w, NULL, ALL);
+    w.shard->read_view.base.slot_end = SLOT_COUNT;
+    static char text[40000];
+    for (unsigned i = 0; i < 3; i++) {
+        int size = snprintf(text, sizeof text, "SET k%u ", i);
+        memset(text + size, 'x', sizeof text - 1 - (size_t)size);
+        check_command(&w, text, OK);
+    }
+    world_push_out(&w);
+    uint64_t cursor = 0;
+    unsigned found = 0;
+    do {
+        (void)snprintf(text, sizeof text, "SCAN %" PRIu64, cursor);
+        ask(&w, &a, text);
+        for (unsigned turns = 0; !a.is_done; turns++) {
+            CHECK(turns < 20);
+            world_confirm(&w);
+            store_flush(&w.store);      /* what the last fetch brought goes, … */
+            (void)fake_env_run(&w.env); /* … and the next one ends */
+        }
+        struct bytes rest = buf_bytes(&a.reply);
+        struct resp_value v[3];
+        for (unsigned i = 0; i < 3; i++) {
+            CHECK_EQ(resp_value_read(&rest, &v[i]), STATUS_OK);
+        }
+        CHECK(scan_cursor_read(v[1].text, &cursor));
+        found += (unsigned)v[2].count;
+        buf_deinit(&a.reply);
+    } while (cursor != 0);
+    CHECK_EQ(found, 3u);
+    world_stop(&w);
+}
+
 /* It is refused while its rows are being read: the fetch is nobody's then. */
+/* A range over rows so large that a fetch brings one at a time: they do not take turns for ever. */
+TEST(range_over_large_rows_ends)
+{
+    struct shard_world w;
+    struct ask a[3];
+    static char value[40000];
+    memset(value, 'v', sizeof value);
+    world_start_missing(&w, NULL, ALL);
+    for (unsigned i = 0; i < 3; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof key, "k%u", i);
+        struct bytes args[] = {bytes_of_text("SET"),
+                               bytes_of_text(key),
+                               bytes_of(value, sizeof value)};
+        ask_args(&w, &a[i], args, 3, (struct request_id){0}, 0);
+    }
+    world_settle(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        check_reply(&a[i], OK);
+    }
+    world_push_out(&w);
+    ask(&w, &a[0], "SCAN 0 COUNT 10");
+    world_confirm(&w);
+    for (unsigned turns = 0; !a[0].is_done; turns++) {
+        CHECK(turns < 8);
+        shard_flush(w.shard);
+        store_flush(&w.store);       /* what came to hand before has left again */
+        CHECK(fake_env_run(&w.env)); /* one fetch a turn */
+    }
+    CHECK_EQ(a[0].verdict, SHARD_DONE);
+    CHECK(strncmp((const char *)a[0].reply.data, "*2\r\n$", 5) == 0);
+    buf_deinit(&a[0].reply);
+    world_stop(&w);
+}
+
 TEST(read_refused_during_its_fetch)
 {
     struct shard_world w;
@@ -269,6 +347,50 @@ TEST(entry_waits_for_all_its_rows)
 }
 
 /* Asked again while it is being read: it is read once, and applied once. */
+/* COPY and MOVE read the key in another database, too: fetched before they apply. */
+TEST(entry_waits_for_rows_of_another_database)
+{
+    struct shard_world w;
+    world_start_missing(&w, NULL, ALL);
+    check_command(&w, "SET k v", OK);
+    check_command(&w, "COPY k k DB 1", ":1\r\n");
+    check_command(&w, "SET n v", OK);
+    world_push_out(&w);
+    check_command(&w, "COPY k k DB 1", ":0\r\n");
+    world_push_out(&w);
+    check_command(&w, "MOVE k 1", ":0\r\n");
+    world_push_out(&w);
+    check_command(&w, "MOVE n 1", ":1\r\n");
+    CHECK_EQ(shard_counts(w.shard, 0).keys, 1u);
+    CHECK_EQ(shard_counts(w.shard, 1).keys, 2u);
+    check_databases(&w);
+    world_stop(&w);
+}
+
+/* What stands behind a flush in the same entry was not there to be fetched. */
+TEST(entry_with_a_flush)
+{
+    struct shard_world w;
+    struct ask a[5];
+    static const char *const texts[] = {"SET k 1", "FLUSHDB", "INCR k", "FLUSHALL", "INCR k"};
+    static const char *const replies[] = {OK, OK, ":1\r\n", OK, ":1\r\n"};
+    world_start_missing(&w, NULL, ALL);
+    check_command(&w, "SET k 7 PX 100000", OK);
+    check_command(&w, "SET other 7 PX 100000", OK);
+    world_push_out(&w);
+    for (unsigned i = 0; i < 5; i++) {
+        ask(&w, &a[i], texts[i]);
+    }
+    world_settle(&w);
+    CHECK_EQ(w.replica.index_last, 3u);
+    for (unsigned i = 0; i < 5; i++) {
+        check_reply(&a[i], replies[i]);
+    }
+    CHECK_EQ(shard_counts(w.shard, 0).keys, 1u);
+    check_databases(&w);
+    world_stop(&w);
+}
+
 TEST(entry_is_asked_for_again)
 {
     struct shard_world w;

@@ -70,6 +70,7 @@ TEST(folded_is_what_went_in)
 /* Power goes: of the batches since the last sync the first `keep` are left. */
 static void crash(struct shard_world *w, size_t keep)
 {
+    shard_stop(w->shard);
     shard_destroy(w->shard);
     store_deinit(&w->store);
     w->env.job_count = 0;
@@ -152,6 +153,38 @@ TEST(restart_from_rows)
     store_medium_destroy(medium);
 }
 
+/* Flush epochs and counters come back, so that what was flushed stays away, and the rest there. */
+TEST(restart_keeps_flushes)
+{
+    struct shard_world w;
+    struct replica_base base;
+    world_start_missing(&w, store_medium_create(), 0);
+    check_command(&w, "SET gone v PX 100000", OK);
+    fold(&w);
+    struct keyspace space = shard_space(w.shard, 0);
+    view_local_begin(&w.shard->apply_view, &space, w.shard->time_ms, 0);
+    view_flush(&w.shard->apply_view.base);
+    check_command(&w, "SET k v PX 100000", OK);
+    check_command(&w, "SET n v", OK);
+    uint64_t hash = shard_hash(w.shard);
+    store_sync_soon(&w.store);
+    for (unsigned i = 0; i < 3; i++) {
+        world_turn(&w);
+    }
+    crash(&w, 0);
+    CHECK_EQ(restore(&w, 0, &base), STATUS_OK);
+    CHECK_EQ(shard_hash(w.shard), hash);
+    check_databases(&w);
+    CHECK_EQ(shard_counts(w.shard, 0).keys, 2u);
+    CHECK_EQ(shard_counts(w.shard, 0).expiring, 1u);
+    replay(&w, base.index, 3);
+    world_win(&w);
+    check_command(&w, "MGET gone k n", "*3\r\n$-1\r\n$1\r\nv\r\n$1\r\nv\r\n");
+    struct store_medium *medium = w.medium;
+    world_stop(&w);
+    store_medium_destroy(medium);
+}
+
 TEST(restart_without_rows)
 {
     struct shard_world w;
@@ -219,6 +252,7 @@ TEST(crashes_at_random_moments)
                 replay(w, base.index, applied);
                 w->env.wall_ms = clock_ms;
                 CHECK_EQ(shard_hash(w->shard), shard_hash(twin->shard));
+                check_databases(w);
                 world_win(w);
             }
         }
@@ -460,13 +494,13 @@ static enum status restore_with(uint8_t kind, const void *value, size_t size)
 TEST(restore_refuses_what_cannot_be)
 {
     struct buf good;
-    struct replica_base base = base_at(1);
+    struct state_row row = {.base = base_at(1), .time_ms = 7, .operations = 8};
     buf_init(&good, 256);
-    state_row_encode(&good, &base, 7, 8);
+    state_row_encode(&good, &row);
     CHECK_EQ(restore_with(ROW_KIND_GROUP, good.data, good.size), STATUS_OK);
     good.data[0]++; /* MOVE-3 */
     CHECK_EQ(restore_with(ROW_KIND_GROUP, good.data, good.size), STATUS_UNSUPPORTED);
-    CHECK_EQ(restore_with(ROW_KIND_GROUP, "\x01hort", 5), STATUS_CORRUPT);
+    CHECK_EQ(restore_with(ROW_KIND_GROUP, "\x02hort", 5), STATUS_CORRUPT);
     CHECK_EQ(restore_with('e', "of an unknown kind", 18), STATUS_CORRUPT);
     buf_deinit(&good);
 }

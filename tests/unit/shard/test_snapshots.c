@@ -181,11 +181,11 @@ static void add_groups(struct world *w, uint32_t number)
         snapshots_add(m->snapshots, (uint16_t)(GROUP + 1 + i), r);
         struct buf key;
         struct buf value;
-        struct replica_base base = base_at(9);
+        struct state_row row = {.base = base_at(9), .time_ms = 1, .operations = 1};
         buf_init(&key, 64);
         buf_init(&value, 4096);
         row_key_append_group(&key, (uint16_t)(GROUP + 1 + i), own.generation);
-        state_row_encode(&value, &base, 1, 1);
+        state_row_encode(&value, &row);
         store_put(&m->store, buf_bytes(&key), blob_of(value.data, value.size));
         buf_deinit(&value);
         buf_deinit(&key);

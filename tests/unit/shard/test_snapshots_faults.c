@@ -290,10 +290,11 @@ static enum status send_chunk(struct world *w,
     buf_init(&value, MIB);
     snapshot_chunk_start(&out);
     for (size_t i = 0; i < count; i++) {
-        struct replica_base base = base_at(rows[i].index > 0 ? rows[i].index : 9);
+        uint64_t index = rows[i].index > 0 ? rows[i].index : 9;
+        struct state_row row = {.base = base_at(index), .time_ms = 1, .operations = 1};
         buf_clear(&value, SIZE_MAX);
         if (rows[i].value == NULL) {
-            state_row_encode(&value, &base, 1, 1);
+            state_row_encode(&value, &row);
         } else {
             buf_append_text(&value, rows[i].value);
         }

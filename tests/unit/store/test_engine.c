@@ -236,6 +236,7 @@ static void synced_batches_survive(struct bench *b)
     put(b, "a", "2");
     drop(b, "b", "c");
     write_batch(b);
+    CHECK(b->engine->ops->memory(b->engine) > 0);
     CHECK_EQ(b->engine->ops->sync(b->engine), STATUS_OK);
     CHECK_EQ(b->engine->ops->sync(b->engine), STATUS_OK); /* of nothing */
     CHECK(b->engine->ops->disk_bytes(b->engine) > 0);

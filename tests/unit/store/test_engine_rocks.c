@@ -282,6 +282,8 @@ TEST(data_larger_than_the_caches)
         store_flush(&l.store);
         CHECK(l.store.cache.bytes <= 500000u);
     }
+    CHECK(store_engine_memory(&l.store) > place.cache_bytes / 8);
+    CHECK(store_engine_memory(&l.store) <= place.cache_bytes * 5 / 4);
     CHECK(l.needs > 500);
     CHECK(store_disk_bytes(&l.store) > 10000000u);
     store_deinit(&l.store);

@@ -324,6 +324,28 @@ TEST(fetched_seek_passes_deleted_rows)
     world_deinit(&w);
 }
 
+/* Keys that come and go leave nothing behind. */
+TEST(deleted_rows_leave_the_cache)
+{
+    struct world w;
+    missing_init(&w, 100000);
+    put(&w, "stays", 1);
+    for (unsigned i = 0; i < 50; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "passes%u", i);
+        put(&w, key, i);
+        fold_all(&w);
+        CHECK_EQ(w.store.cache.count, 2u);
+        drop(&w, key);
+        drop(&w, "never was");
+        fold_all(&w);
+        CHECK_EQ(w.store.cache.count, 1u);
+        CHECK_EQ(get_status(&w, key), STATUS_NEED);
+    }
+    check_get(&w, "stays");
+    world_deinit(&w);
+}
+
 /* A turn moves only so many rows; they answer meanwhile, and the next fold waits. */
 TEST(rows_retire_step_by_step)
 {
