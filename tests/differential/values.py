@@ -4,6 +4,8 @@ Times must not run out while a sequence runs, nor be so close to each other that
 the milliseconds between two servers: relative ones are long, and each is used once.
 """
 
+import random
+
 TAGS = ["t", "u"]
 PLAIN_KEYS = [b"k", b"foo", b"", b"{}x", b"bin\x00\xff\r\n", b"a{b", b"{t}"]
 TAGGED_TAILS = [b"a", b"b", b"c", b"*[x", b"\x00\xff"]
@@ -21,6 +23,9 @@ VALUES = [
     b"\xff" * 33, b"1234567890" * 20, b"12345678901234567890", b"123456789012", b"127", b"128",
     b"32767", b"-32769", b"2147483647", b"-2147483649", b"10000", b"9999",
 ]
+
+# Longer than what is read, sent or packed at once; the second cannot be packed.
+LONG_VALUES = [b"0123456789abcdef" * 1250, random.Random(1).randbytes(9000)]
 
 SMALL_INTEGERS = [-2, -1, 0, 1, 2, 3, 5, 7, 8, 9, 10, 16, 31, 32, 63, 64, 65, 100]
 HUGE_INTEGERS = [
