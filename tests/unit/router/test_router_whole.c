@@ -416,34 +416,35 @@ TEST(steps_that_go_wrong)
     }
 }
 
-/* One reply holds no more than the largest value. */
-TEST(too_many_keys)
+/* A reply of SCAN with count keys of key_size bytes each; as text. */
+static void write_page(struct buf *out, uint64_t cursor, size_t count, size_t key_size)
+{
+    buf_clear(out, SIZE_MAX);
+    scan_write_header(out, cursor, count);
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(out, "$%zu\r\n", key_size);
+        memset(buf_reserve(out, key_size), 'k', key_size);
+        buf_extend(out, key_size);
+        buf_append_text(out, "\r\n");
+    }
+    buf_append(out, "", 1); /* the zero byte ends it for the fake only */
+}
+
+#define PAGES_MAX 10u
+
+/* Of how many such pages KEYS takes what they bring, before it gives up. */
+static uint64_t pages_taken(size_t count, size_t key_size)
 {
     struct world w;
     struct ask a[1] = {0};
     world_start(&w);
-    const size_t half = LIMIT_REPLY_VALUES_BYTES / 2;
     struct buf reply;
     buf_init(&reply, SIZE_MAX / 2);
     submit(&w, &a[0], 0, "keys *");
     turn(&w);
-    uint64_t slot = 1;
-    for (; !a[0].is_done && slot < 5; slot++) {
-        buf_clear(&reply, SIZE_MAX);
-        char header[64];
-        char number[32];
-        int digits = snprintf(number, sizeof number, "%" PRIu64, CURSOR(slot));
-        (void)snprintf(header,
-                       sizeof header,
-                       "*2\r\n$%d\r\n%s\r\n*1\r\n$%zu\r\n",
-                       digits,
-                       number,
-                       half);
-        buf_append_text(&reply, header);
-        memset(buf_reserve(&reply, half), 'k', half);
-        buf_extend(&reply, half);
-        buf_append(&reply, "\r\n", 3);
-        reply.size--; /* the zero byte ends it for the fake only */
+    uint64_t pages = 0;
+    for (; !a[0].is_done && pages < PAGES_MAX; pages++) {
+        write_page(&reply, CURSOR(pages + 1), count, key_size);
         fake_env_forget(&w.env);
         answer_here(&w, 1, SHARD_DONE, (const char *)reply.data);
         if (!a[0].is_done) {
@@ -451,11 +452,19 @@ TEST(too_many_keys)
             turn(&w);
         }
     }
-    CHECK_EQ(slot, 4u); /* two halves fit, the third does not */
     CHECK_EVENTS(&w, "done keys *: -ERR values of more than 67108864 bytes in one reply\n");
     buf_deinit(&reply);
     ask_end(a, 1);
     world_stop(&w);
+    return pages;
+}
+
+/* One reply holds no more than the largest value, however small the keys are. */
+TEST(too_many_keys)
+{
+    const size_t mib = 1024u * 1024u;
+    CHECK_EQ(pages_taken(1, 31 * mib), 3u);
+    CHECK_EQ(pages_taken(mib, 9), 5u); /* 15 bytes each with their frames */
 }
 
 /* ---- RANDOMKEY ------------------------------------------------------------------------------- */
