@@ -17,6 +17,8 @@
 #define LIMIT_REPLY_VALUES_BYTES LIMIT_VALUE_BYTES
 /* Strings that one BITOP reads, together; the same key may be named many times. */
 #define LIMIT_BITOP_BYTES (8u * LIMIT_VALUE_BYTES)
+/* A pattern of KEYS and SCAN: a hostile one costs its size for each byte of each key. */
+#define LIMIT_PATTERN_BYTES 256u
 /* Pairs of prefixes that one LCS compares: some 0.05 s. As in Redis, which wants 4 bytes for each
    and takes at most the size of a value. */
 #define LIMIT_LCS_CELLS (LIMIT_VALUE_BYTES / 4u)

@@ -11,6 +11,8 @@
 
 /* Keys that one SCAN looks at, at most, whatever its COUNT. */
 #define SCAN_KEYS_MAX 4096u
+/* It ends early once the pattern may have been laid to so many bytes: some 0.1 s. */
+#define SCAN_MATCH_STEPS ((uint64_t)8 * MIB)
 /* It ends early once its reply has so many bytes. */
 #define SCAN_REPLY_BYTES ((size_t)1 * MIB)
 

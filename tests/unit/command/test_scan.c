@@ -116,7 +116,7 @@ static enum command_result the_result;
 static const char *run(struct rows *rows, const char *text)
 {
     static char shown[512];
-    static char words[256];
+    static char words[LIMIT_PATTERN_BYTES + 64];
     struct bytes args[16];
     size_t count = 0;
     (void)snprintf(words, sizeof words, "%s", text);
@@ -335,6 +335,35 @@ TEST(one_call_has_a_limit)
     const char *reply = run(rows, "SCAN 0 COUNT 1000000");
     (void)snprintf(text, sizeof text, "%s", reply_of(rows->rows[SCAN_KEYS_MAX].place, "*4096 "));
     CHECK(strncmp(reply, text, strlen(text)) == 0);
+}
+
+static const char *scan_matching(struct rows *rows, size_t pattern_size)
+{
+    char pattern[LIMIT_PATTERN_BYTES + 2];
+    char text[LIMIT_PATTERN_BYTES + 64];
+    memset(pattern, '0', pattern_size);
+    pattern[0] = '*';
+    pattern[pattern_size] = '\0';
+    (void)snprintf(text, sizeof text, "SCAN 0 COUNT 1000000 MATCH %s", pattern);
+    return run(rows, text);
+}
+
+/* Nor does a pattern that every byte of every key has to be compared with. */
+TEST(patterns_have_a_limit)
+{
+    struct rows *rows = rows_start();
+    char key[KEY_BYTES];
+    for (unsigned i = 0; i < SCAN_KEYS_MAX; i++) {
+        (void)snprintf(key, sizeof key, "{t}%012u", i);
+        add(rows, key);
+    }
+    const size_t key_size = strlen(key);
+    CHECK_TEXT(scan_matching(rows, 100), "*2 $1 0 *0 ");
+    size_t stop =
+        (SCAN_MATCH_STEPS + LIMIT_PATTERN_BYTES * key_size - 1) / (LIMIT_PATTERN_BYTES * key_size);
+    CHECK(stop < SCAN_KEYS_MAX);
+    CHECK_TEXT(scan_matching(rows, LIMIT_PATTERN_BYTES), reply_of(rows->rows[stop].place, "*0 "));
+    CHECK_TEXT(scan_matching(rows, LIMIT_PATTERN_BYTES + 1), "-ERR pattern is too long ");
 }
 
 TEST(dbsize_counts_its_database)
