@@ -168,6 +168,7 @@ def scan_wrong(g):
             [b"0", b"MATCH"], [b"0", b"TYPE"], [b"0", b"NOSUCH", b"x"],
             [b"0", b"MATCH", b"*", b"x"],
             [b"0", b"COUNT", b"9223372036854775808"], [b"x", b"NOSUCH"], [b"x", b"COUNT", b"0"],
+            [b"-1", b"COUNT", b"x"], [b"18446744073709551615", b"NOSUCH", b"x"],
         ]  # fmt: skip
     )
     return Step([[b"SCAN", *bad]])

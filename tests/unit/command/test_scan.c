@@ -277,6 +277,7 @@ TEST(errors_as_redis)
         {"SCAN 0 MATCH", "-ERR syntax error "},
         {"SCAN 0 TYPE", "-ERR syntax error "},
         {"SCAN 0 FOO 1", "-ERR syntax error "},
+        {"SCAN -1 COUNT x", "-ERR value is not an integer or out of range "},
         {"KEYS", "-ERR wrong number of arguments for 'keys' command "},
         {"KEYS a b", "-ERR wrong number of arguments for 'keys' command "},
         {"RANDOMKEY a", "-ERR wrong number of arguments for 'randomkey' command "},

@@ -231,13 +231,15 @@ TEST(cursors_that_no_group_has)
     world_start(&w);
     submit(&w, &a[0], 0, "scan x");
     submit(&w, &a[1], 0, "get b");
-    submit(&w, &a[2], 0, scan_at(CURSOR(4 * GROUP_SLOTS)));
-    submit(&w, &a[3], 0, "scan -1");
+    submit(&w, &a[2], 1, scan_at(CURSOR(4 * GROUP_SLOTS)));
+    submit(&w, &a[3], 2, "scan -1 count x"); /* its options may be wrong, too */
     turn(&w);
     CHECK_EVENTS(&w,
-                 "here g1 get b\ndone scan x: -ERR invalid cursor\n"
-                 "done scan 70368744177664: *2 $1 0 *0\ndone scan -1: *2 $1 0 *0\n");
+                 "here g1 get b\nto 2: t1 g4 scan 70368744177664\n"
+                 "to 2: t2 g4 scan -1 count x\ndone scan x: -ERR invalid cursor\n");
     answer_here(&w, 1, SHARD_DONE, "$-1\r\n");
+    done(&w, 2, 1, 0, "+a\r\n");
+    done(&w, 2, 2, 0, "+b\r\n");
     ask_end(a, 4);
     fake_env_forget(&w.env);
     world_stop(&w);
