@@ -34,6 +34,9 @@
 #define LIMIT_DATABASES 16u
 /* One log entry gathers proposals up to this size, unless a single command is larger. */
 #define LIMIT_ENTRY_BYTES (1u * MIB)
+/* Nor up to more than this in the rows that it writes: a short command may make a long string, and
+   all rows of an entry are in memory at once. Nor further by a command alone than its one row. */
+#define LIMIT_ENTRY_ROWS_BYTES LIMIT_VALUE_BYTES
 #define LIMIT_CLIENT_NAME_BYTES 256u
 /* Input that is read and kept while a connection sleeps or CLIENT PAUSE holds it: more would not be
    run anyway, but less would hide that the client has gone. */

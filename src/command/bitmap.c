@@ -11,15 +11,18 @@ static enum command_result bitcount_run(struct command_call *call);
 static enum command_result bitpos_run(struct command_call *call);
 static enum command_result bitop_run(struct command_call *call);
 
+static uint64_t setbit_growth(const struct bytes *args, size_t arg_count);
+
 const struct command command_table_bitmap[] = {
     {
         .name = "setbit",
         .handler = setbit_run,
         .id = COMMAND_ID_SETBIT,
+        .growth_of = setbit_growth,
         .semantics = 1,
         .arity_min = 4,
         .arity_max = 4,
-        .flags = COMMAND_WRITE | COMMAND_GROWS,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_GROWS,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 1, .last = 1, .step = 1, .access = "RW access update"},
         .group = "bitmap",
@@ -83,7 +86,7 @@ const struct command command_table_bitmap[] = {
         .semantics = 1,
         .arity_min = 4,
         .arity_max = -1,
-        .flags = COMMAND_WRITE | COMMAND_GROWS,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_GROWS,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 2, .last = -1, .step = 1, .access = "OW update | RO access"},
         .group = "bitmap",
@@ -133,6 +136,14 @@ static enum command_result setbit_run(struct command_call *call)
     resp_write_integer(call->reply, (int64_t)bits_read(string.object.value, offset, 1));
     setbit_put(call, &string.object, offset, (uint64_t)bit);
     return COMMAND_DONE;
+}
+
+static uint64_t setbit_growth(const struct bytes *args, size_t arg_count)
+{
+    (void)arg_count;
+    int64_t offset = 0;
+    bool is_place = bytes_to_i64(args[2], &offset) && offset >= 0 && offset < (int64_t)BITS_MAX;
+    return is_place ? (uint64_t)offset / BITS_PER_BYTE : 0;
 }
 
 static enum command_result getbit_run(struct command_call *call)

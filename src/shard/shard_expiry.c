@@ -210,4 +210,5 @@ void shard_stop(struct shard *s)
 {
     s->is_stopped = true;
     env_timer_stop(s->env, &s->expiry_timer);
+    env_timer_stop(s->env, &s->resume_timer);
 }
