@@ -228,7 +228,8 @@ static const char *type_name(enum object_type type)
 struct scan {
     const struct scan_options *options;
     uint64_t looked_at;
-    uint64_t steps; /* of matching, at most */
+    uint64_t passed; /* these, and those that have expired */
+    uint64_t steps;  /* of matching, at most */
     bool has_place;
     bool has_passed; /* at least one place is complete */
     bool is_stopped; /* enough: place is where the next call goes on */
@@ -247,7 +248,7 @@ static bool is_wanted(const struct scan_options *o, struct bytes key, const stru
 
 static bool is_enough(const struct scan *s)
 {
-    return s->looked_at >= (uint64_t)s->options->count || s->looked_at >= SCAN_KEYS_MAX ||
+    return s->looked_at >= (uint64_t)s->options->count || s->passed >= SCAN_KEYS_MAX ||
            s->keys.size >= SCAN_REPLY_BYTES || s->steps >= SCAN_MATCH_STEPS;
 }
 
@@ -265,6 +266,10 @@ static bool on_key(void *ctx, struct bytes key, const struct object *object)
     }
     if (s->is_stopped) {
         return false;
+    }
+    s->passed++;
+    if (object == NULL) {
+        return true;
     }
     s->looked_at++;
     s->steps += (uint64_t)s->options->pattern.size * key.size;

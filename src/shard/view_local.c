@@ -233,14 +233,12 @@ static enum status local_range(struct view *view,
         if (s != STATUS_OK) {
             break;
         }
-        if (is_expired(&object, v->now_ms)) {
-            continue;
-        }
-        if (is_due(v, &object)) {
+        bool is_gone = is_expired(&object, v->now_ms);
+        if (!is_gone && is_due(v, &object)) {
             s = need_expiry(v, buf_bytes(&key));
             break;
         }
-        go_on = fn(ctx, buf_bytes(&key), &object);
+        go_on = fn(ctx, buf_bytes(&key), is_gone ? NULL : &object);
     }
     buf_deinit(&key);
     return s == STATUS_NOT_FOUND ? STATUS_OK : s;

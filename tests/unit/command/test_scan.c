@@ -15,6 +15,7 @@
 struct row {
     uint64_t place;
     uint8_t database;
+    bool is_expired;
     char key[KEY_BYTES];
 };
 
@@ -52,7 +53,7 @@ static enum status range(struct view *v, uint16_t slot, uint32_t hash, view_rang
         if (i >= rows->missing) {
             return STATUS_NEED;
         }
-        if (!fn(ctx, bytes_of_text(row->key), &object)) {
+        if (!fn(ctx, bytes_of_text(row->key), row->is_expired ? NULL : &object)) {
             break;
         }
     }
@@ -365,6 +366,24 @@ TEST(patterns_have_a_limit)
     CHECK(stop < SCAN_KEYS_MAX);
     CHECK_TEXT(scan_matching(rows, LIMIT_PATTERN_BYTES), reply_of(rows->rows[stop].place, "*0 "));
     CHECK_TEXT(scan_matching(rows, LIMIT_PATTERN_BYTES + 1), "-ERR pattern is too long ");
+}
+
+/* Nor does it pass more of them because they have expired; they are not what COUNT asks for. */
+TEST(expired_keys_count_for_the_limit)
+{
+    struct rows *rows = rows_start();
+    char key[KEY_BYTES];
+    for (unsigned i = 0; i < KEYS_MAX; i++) {
+        (void)snprintf(key, sizeof key, "{t}%u", i);
+        add(rows, key);
+    }
+    for (unsigned i = 0; i < KEYS_MAX; i++) {
+        rows->rows[i].is_expired = i != 1;
+    }
+    char keys[64];
+    (void)snprintf(keys, sizeof keys, "*1 $%zu %s ", strlen(rows->rows[1].key), rows->rows[1].key);
+    CHECK_TEXT(run(rows, "SCAN 0 COUNT 2"), reply_of(rows->rows[SCAN_KEYS_MAX].place, keys));
+    CHECK_TEXT(run(rows, "SCAN 0 COUNT 1"), reply_of(rows->rows[2].place, keys));
 }
 
 TEST(dbsize_counts_its_database)
