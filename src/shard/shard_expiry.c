@@ -5,6 +5,7 @@
  */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "data/slot.h"
 #include "shard/shard_parts.h"
 
 /* Keys found due in one look, as one EXPIREDUE. */
@@ -75,6 +76,14 @@ static enum status next_row(struct shard *s,
 
 /* ---- one database ---------------------------------------------------------------------------- */
 
+/* Nothing is before the row that was found first; key: of that row, if there is one. */
+static void set_soonest(struct database *d, uint64_t expires_ms, struct bytes key)
+{
+    d->soonest_ms = expires_ms;
+    d->soonest_slot = expires_ms != UINT64_MAX ? slot_of_key(key) : 0;
+    d->soonest_hash = expires_ms != UINT64_MAX ? row_key_hash(key) : 0;
+}
+
 /* Adds keys until one is not due, a limit is met (OK) or a row is not at hand (NEED). */
 static enum status find_due(struct shard *s,
                             const struct keyspace *space,
@@ -91,7 +100,7 @@ static enum status find_due(struct shard *s,
             return status;
         }
         if (due->count == 0) {
-            d->soonest_ms = expires_ms;
+            set_soonest(d, expires_ms, buf_bytes(&due->keys));
         }
         if (status == STATUS_NOT_FOUND || expires_ms > now_ms) {
             due->keys.size = before;
@@ -118,16 +127,17 @@ static void propose_due(struct shard *s, uint8_t database, const struct due *due
 static enum status expire_database(struct shard *s, uint8_t database, struct buf *from)
 {
     struct keyspace space = shard_space(s, database);
+    const struct database *d = &s->databases[database];
     uint64_t wall_ms = env_wall_ms(s->env);
     uint64_t now_ms = wall_ms > s->time_ms ? wall_ms : s->time_ms;
-    if (s->databases[database].expiring == 0 || s->databases[database].soonest_ms > now_ms) {
+    if (d->expiring == 0 || d->soonest_ms > now_ms) {
         return STATUS_OK;
     }
     struct due *due = mem_alloc_zero(sizeof *due);
     buf_init(&due->keys, SHARD_EXPIRY_BYTES + 2u * LIMIT_KEY_BYTES);
     (void)buf_reserve(&due->keys, 1); /* the empty key has an address, too */
     buf_clear(from, SIZE_MAX);
-    row_key_append_expiry_from(from, &space, s->databases[database].soonest_ms);
+    row_key_append_expiry_from(from, &space, d->soonest_ms, d->soonest_slot, d->soonest_hash);
     enum status status = find_due(s, &space, now_ms, from, due);
     if (due->count > 0) {
         reached("shard: keys due that nobody asked for");
