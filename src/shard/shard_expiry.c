@@ -84,6 +84,13 @@ static void set_soonest(struct database *d, uint64_t expires_ms, struct bytes ke
     d->soonest_hash = expires_ms != UINT64_MAX ? row_key_hash(key) : 0;
 }
 
+/* Applying takes about as long again. A disturbed loop is a leader that falls silent. */
+static bool is_late(const struct shard *s, uint64_t since_us)
+{
+    uint64_t look_us = s->options.expiry_look_us;
+    return look_us > 0 && env_now_us(s->env) - since_us >= look_us;
+}
+
 /* Adds keys until one is not due, a limit is met (OK) or a row is not at hand (NEED). */
 static enum status find_due(struct shard *s,
                             const struct keyspace *space,
@@ -92,7 +99,9 @@ static enum status find_due(struct shard *s,
                             struct due *due)
 {
     struct database *d = &s->databases[space->database];
-    while (due->count < SHARD_EXPIRY_KEYS && due->keys.size < SHARD_EXPIRY_BYTES) {
+    uint64_t since_us = env_now_us(s->env);
+    while (due->count < SHARD_EXPIRY_KEYS && due->keys.size < SHARD_EXPIRY_BYTES &&
+           (due->count == 0 || !is_late(s, since_us))) {
         uint64_t expires_ms = UINT64_MAX;
         size_t before = due->keys.size;
         enum status status = next_row(s, space, from, &expires_ms, &due->keys);

@@ -172,6 +172,37 @@ TEST(a_look_has_limits)
     world_stop(&w);
 }
 
+/* A clock that goes on by 10 us whenever it is read. */
+static uint64_t now_us_moving(struct env *env)
+{
+    struct fake_env *f = container_of(env, struct fake_env, base);
+    f->now_us += 10;
+    return f->now_us;
+}
+
+/* However many keys are due, and however long each takes: the loop has other work. */
+TEST(a_look_ends_in_time)
+{
+    struct shard_world w;
+    start(&w);
+    set_many(&w, 100, 50);
+    const struct env_ops *ops = w.env.base.ops;
+    struct env_ops moving = *ops;
+    moving.now_us = now_us_moving;
+    w.env.base.ops = &moving;
+    w.shard->options.expiry_look_us = 205;
+    fake_env_advance(&w.env, TICK);
+    turn(&w);
+    CHECK_EQ(keys(&w), 79u);
+    w.shard->options.expiry_look_us = 1;
+    fake_env_advance(&w.env, TICK);
+    turn(&w);
+    CHECK_EQ(keys(&w), 78u); /* each look ends some key */
+    w.env.base.ops = ops;
+    check_databases(&w);
+    world_stop(&w);
+}
+
 TEST(large_keys_have_limits)
 {
     struct shard_world w;
