@@ -74,6 +74,7 @@ static void create_group(struct node *node, uint16_t number, struct router_group
         .owner = node,
         .snapshots = node->snapshots,
         .is_expiring = &node->settings.is_expiring,
+        .expiry_look_us = NODE_EXPIRY_LOOKS_US / node->identity.groups,
     };
     if (number != NODE_GROUP_METADATA) {
         shard_options.slot_first = node_first_slot(node->identity.groups, number);

@@ -63,6 +63,8 @@ struct shard_options {
     void *owner;
     /* Keys that are due are deleted unasked while it says so; read each time. NULL: never. */
     const bool *is_expiring;
+    /* A look for such keys ends after this time, but not before one is found; 0: no limit. */
+    uint64_t expiry_look_us;
     struct snapshots *snapshots; /* NULL: no snapshot is ever sent or taken */
 };
 
