@@ -158,11 +158,11 @@ static uint64_t rows_bytes_of(struct shard *s, struct bytes bytes)
     status = shard_read_command(s, &reader, &c, &row);
     ensure(status == STATUS_OK);
     size_t arg_count = (size_t)c.arg_count + 1;
-    uint64_t total = row->growth_of != NULL ? row->growth_of(s->args, arg_count) : 0;
+    uint64_t total = row->growth_of != NULL ? row->growth_of(s->args.list, arg_count) : 0;
     struct keyspace space = shard_space(s, c.database);
     for (size_t i = 0; i < command_key_count(row, arg_count); i++) {
         buf_clear(&s->row_key, SIZE_MAX);
-        row_key_append(&s->row_key, &space, s->args[command_key_at(row, arg_count, i)]);
+        row_key_append(&s->row_key, &space, s->args.list[command_key_at(row, arg_count, i)]);
         total += row_bytes(s);
     }
     return total;
