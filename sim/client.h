@@ -74,5 +74,7 @@ void client_act_later(struct workload_client *c, uint64_t us_max);
 void client_ask(struct workload_client *c, struct buf *out);
 /* client_reply.c: takes all whole replies out of the input. */
 void client_take_replies(struct workload_client *c);
+/* Of a command that cannot fail for a reason of its own. */
+enum fate client_fate_of_error(struct workload *w, struct bytes text, bool may_write);
 
 #endif

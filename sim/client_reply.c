@@ -34,6 +34,13 @@ static bool promises_not_executed(struct bytes text)
     return false;
 }
 
+/* A transaction over groups has one time for all of them: its gateway's (ORD-4). */
+static bool is_of_clocks(const struct workload *w, struct bytes text)
+{
+    bool have_jumped = w->world->clock_least_ms != 0 || w->world->clock_most_ms != 0;
+    return have_jumped && starts_with(text, "ERR the clock of the node this client talks to ");
+}
+
 /*
  * Writes that a full disk refuses, while one is full or was a moment ago; and reads of a key whose
  * end cannot be written down.
@@ -47,8 +54,7 @@ static enum fate fate_of_no_space(struct workload *w, bool is_write)
     return may_be ? FATE_REFUSED : FATE_BAD;
 }
 
-/* Of a command that cannot fail for a reason of its own. */
-static enum fate fate_of_error(struct workload *w, struct bytes text, bool may_write)
+enum fate client_fate_of_error(struct workload *w, struct bytes text, bool may_write)
 {
     if (w->options.is_calm) {
         return FATE_BAD;
@@ -59,7 +65,7 @@ static enum fate fate_of_error(struct workload *w, struct bytes text, bool may_w
     if (starts_with(text, "UNKNOWNRESULT ")) {
         return FATE_UNKNOWN;
     }
-    return promises_not_executed(text) ? FATE_REFUSED : FATE_BAD;
+    return promises_not_executed(text) || is_of_clocks(w, text) ? FATE_REFUSED : FATE_BAD;
 }
 
 static bool take_value(const struct resp_value *v, struct linear_value *out_value)
@@ -129,7 +135,7 @@ static enum fate take_key(struct workload *w, const struct pending *p, const str
         return FATE_TOLD;
     }
     bool is_read = op->kind == LINEAR_GET || op->kind == LINEAR_EXISTS;
-    return fate_of_error(w, v->text, !is_read || has_expiring_key(w, p));
+    return client_fate_of_error(w, v->text, !is_read || has_expiring_key(w, p));
 }
 
 /* Only "none" and "all" say something about each key. */
@@ -138,7 +144,7 @@ static enum fate take_exists(struct workload *w,
                              const struct resp_value *v)
 {
     if (v->type != RESP_TYPE_INTEGER || v->integer < 0 || v->integer > (int64_t)p->key_count) {
-        return v->type == RESP_TYPE_ERROR ? fate_of_error(w, v->text, false) : FATE_BAD;
+        return v->type == RESP_TYPE_ERROR ? client_fate_of_error(w, v->text, false) : FATE_BAD;
     }
     for (unsigned i = 0; i < p->key_count; i++) {
         operation_of(w, p, i)->is_done = v->integer > 0;
@@ -152,7 +158,7 @@ static enum fate take_mget(struct workload *w,
                            struct bytes *items)
 {
     if (v->type == RESP_TYPE_ERROR) {
-        return fate_of_error(w, v->text, has_expiring_key(w, p));
+        return client_fate_of_error(w, v->text, has_expiring_key(w, p));
     }
     if (v->type != RESP_TYPE_ARRAY || v->count != (int64_t)p->key_count) {
         return FATE_BAD;
@@ -220,7 +226,7 @@ static enum fate take_order_set(struct workload_client *c,
                                 const struct resp_value *v)
 {
     struct order *order = &c->workload->order;
-    enum fate fate = v->type == RESP_TYPE_ERROR ? fate_of_error(c->workload, v->text, true)
+    enum fate fate = v->type == RESP_TYPE_ERROR ? client_fate_of_error(c->workload, v->text, true)
                      : is_ok(v)                 ? FATE_TOLD
                                                 : FATE_BAD;
     if (p->kind == PENDING_SET_DATA) {
@@ -239,7 +245,7 @@ static enum fate take_order_get(struct workload_client *c,
     struct linear_value value = {0};
     if (v->type == RESP_TYPE_ERROR) {
         c->flag_seen = -1;
-        return fate_of_error(c->workload, v->text, false);
+        return client_fate_of_error(c->workload, v->text, false);
     }
     if (!take_value(v, &value) || value.type == LINEAR_TEXT) {
         return FATE_BAD;
@@ -334,7 +340,7 @@ static void take_pipelined(struct workload_client *c,
     enum fate fate = FATE_TOLD;
     if (v->type == RESP_TYPE_ERROR) {
         bool may_need_space = pipeline_is_write(command) || pipeline_meets_any_key(command);
-        fate = fate_of_error(w, v->text, may_need_space);
+        fate = client_fate_of_error(w, v->text, may_need_space);
         pipeline_not_told(c->pipeline, fate == FATE_REFUSED);
     } else if (!pipeline_told(c->pipeline, v, items)) {
         fate = FATE_BAD;

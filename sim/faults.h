@@ -10,6 +10,7 @@ struct faults_options {
     uint64_t gap_us_max;              /* between two of them */
     uint64_t clock_offset_ms_max;     /* jumps stay within this around the first offset */
     unsigned end_per_mille;           /* of the times that a client sees that a key has ended */
+    unsigned deal_per_mille;          /* of the transactions over groups that clients send */
     bool is_aimed;                    /* crashes come where the log drops what it needs no more */
 };
 
@@ -40,6 +41,11 @@ void faults_start(struct faults *f);
 void faults_force_leader_change(struct faults *f);
 /* A client was told that a key which was there has ended: a moment to make it come back. */
 void faults_key_ended(struct faults *f);
+/* A client has sent a transaction over these groups to this node: something happens to them. */
+void faults_deal_sent(struct faults *f,
+                      unsigned node,
+                      const uint32_t *groups,
+                      unsigned group_count);
 /* Ends all of them, and none follows. Machines that are down start, but for those that refused. */
 void faults_heal(struct faults *f);
 uint64_t faults_count(const struct world *w);

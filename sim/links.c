@@ -199,12 +199,8 @@ static uint64_t tag_of(const struct links *l, unsigned from, unsigned to)
     return (l->epoch * SIM_NODES_MAX + from) * SIM_NODES_MAX + to;
 }
 
-void links_cut_one(struct links *l, uint64_t us)
+static void cut_link(struct links *l, unsigned from, unsigned to, bool is_both, uint64_t us)
 {
-    unsigned from = 0;
-    unsigned to = 0;
-    random_link(l, &from, &to);
-    bool is_both = prng_chance(&l->prng, 500);
     world_trace(l->network->world,
                 "link n%u to n%u is cut%s",
                 from + 1,
@@ -216,6 +212,19 @@ void links_cut_one(struct links *l, uint64_t us)
     }
     void *item = is_both ? l : NULL;
     world_schedule(l->network->world, us, fire_uncut, l, item, tag_of(l, from, to));
+}
+
+void links_cut_one(struct links *l, uint64_t us)
+{
+    unsigned from = 0;
+    unsigned to = 0;
+    random_link(l, &from, &to);
+    cut_link(l, from, to, prng_chance(&l->prng, 500), us);
+}
+
+void links_cut_between(struct links *l, unsigned a, unsigned b, uint64_t us)
+{
+    cut_link(l, a, b, true, us);
 }
 
 /* ---- swizzle --------------------------------------------------------------------------------- */

@@ -34,6 +34,8 @@ void links_init(struct links *l, struct sim_network *network, unsigned client_co
 bool links_partition(struct links *l, enum links_shape shape, unsigned special, uint64_t us);
 /* One link between machines, one or both ways. */
 void links_cut_one(struct links *l, uint64_t us);
+/* This one, both ways. */
+void links_cut_between(struct links *l, unsigned a, unsigned b, uint64_t us);
 /* All links between machines are cut one by one and come back in another order. */
 bool links_swizzle(struct links *l);
 /* Loses chunks or delays them: on one link or on all of them. */

@@ -27,6 +27,7 @@ struct arguments {
     uint64_t seed;
     uint64_t from;
     uint64_t count;
+    enum plan_kind plan; /* PLAN_KIND_COUNT: as the seed says */
     bool is_trace_printed;
 };
 
@@ -34,7 +35,8 @@ static int usage(void)
 {
     (void)fputs("usage: dougong-sim run --seed N [--trace]\n"
                 "       dougong-sim suite --from A --count N\n"
-                "       dougong-sim hash --from A --count N\n",
+                "       dougong-sim hash --from A --count N\n"
+                "each with --plan NAME: not the plan that the seed says\n",
                 stderr);
     return 2;
 }
@@ -49,9 +51,20 @@ static bool parse_number(const char *text, uint64_t *out)
     return true;
 }
 
+static bool parse_plan(const char *text, enum plan_kind *out_plan)
+{
+    for (unsigned i = 0; text != NULL && i < PLAN_KIND_COUNT; i++) {
+        if (strcmp(text, plan_name((enum plan_kind)i)) == 0) {
+            *out_plan = (enum plan_kind)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool parse_arguments(int argc, char **argv, struct arguments *out)
 {
-    *out = (struct arguments){.seed = 1, .from = 1, .count = 1};
+    *out = (struct arguments){.seed = 1, .from = 1, .count = 1, .plan = PLAN_KIND_COUNT};
     for (int i = 2; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
         bool is_good = false;
@@ -63,6 +76,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *out)
             is_good = parse_number(next, &out->seed);
         } else if (strcmp(argv[i], "--from") == 0) {
             is_good = parse_number(next, &out->from);
+        } else if (strcmp(argv[i], "--plan") == 0) {
+            is_good = parse_plan(next, &out->plan);
         } else if (strcmp(argv[i], "--count") == 0) {
             is_good = parse_number(next, &out->count) && out->count <= SPAN_MAX;
         }
@@ -87,7 +102,7 @@ static int command_run(const struct arguments *a)
     struct buf report;
     buf_init(&report, REPORT_BYTES_MAX);
     struct run_result r;
-    run_seed(a->seed, a->is_trace_printed, &r, &report);
+    run_seed(a->seed, a->plan, a->is_trace_printed, &r, &report);
     if (r.is_failed) {
         (void)fwrite(report.data, 1, report.size, stdout);
     }
@@ -100,7 +115,8 @@ static int command_run(const struct arguments *a)
                  " unknown=%" PRIu64 " undecided=%" PRIu64 " boots=%" PRIu64
                  " leader_changes=%" PRIu64 " snapshots=%" PRIu64 " released=%" PRIu64
                  " segments_max=%" PRIu64 " no_space=%" PRIu64 " reads_when_full=%" PRIu64
-                 " failover_ms=%" PRIu64,
+                 " failover_ms=%" PRIu64 " deals=%" PRIu64 " changed=%" PRIu64 " failed=%" PRIu64
+                 " orphans=%" PRIu64 " orphans_ms=%" PRIu64,
                  r.is_failed ? "failed" : "ok",
                  a->seed,
                  plan_name(r.kind),
@@ -120,7 +136,12 @@ static int command_run(const struct arguments *a)
                  r.segments_max,
                  r.no_space,
                  r.reads_when_full,
-                 r.failover_us / MS_US);
+                 r.failover_us / MS_US,
+                 r.deals,
+                 r.deals_changed,
+                 r.deals_failed,
+                 r.orphans,
+                 r.orphans_us / MS_US);
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         (void)printf(" %s=%" PRIu64, sim_fault_name((enum sim_fault)i), r.fault_count[i]);
     }
@@ -152,12 +173,12 @@ static void mark_print(void *ctx, const struct reached_mark *mark)
 }
 
 /* In the child: never returns. A broken promise aborts it, an endless loop meets the alarm. */
-static _Noreturn void child_run(uint64_t seed, struct shared *shared)
+static _Noreturn void child_run(const struct arguments *a, struct shared *shared)
 {
     (void)alarm(SEED_SECONDS_MAX);
     struct buf report;
     buf_init(&report, REPORT_BYTES_MAX);
-    run_seed(seed, false, &shared->result, &report);
+    run_seed(a->seed, a->plan, false, &shared->result, &report);
     buf_deinit(&report);
     struct mark_walk walk = {.shared = shared};
     reached_each(mark_save, &walk);
@@ -183,13 +204,13 @@ static void judge_child(int wait_status, struct shared *shared)
     }
 }
 
-static bool run_child(uint64_t seed, struct shared *shared)
+static bool run_child(const struct arguments *a, struct shared *shared)
 {
     memset(shared, 0, sizeof *shared);
     (void)fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        child_run(seed, shared);
+        child_run(a, shared);
     }
     int wait_status = 0;
     if (pid < 0 || waitpid(pid, &wait_status, 0) != pid) {
@@ -251,6 +272,11 @@ struct summary {
     uint64_t no_space;
     uint64_t reads_when_full;
     uint64_t failover_us_max;
+    uint64_t deals;
+    uint64_t deals_changed;
+    uint64_t deals_failed;
+    uint64_t orphans;
+    uint64_t orphans_us_max;
     uint64_t fault_count[SIM_FAULT_COUNT];
 };
 
@@ -274,6 +300,11 @@ static void summary_add(struct summary *s, const struct run_result *r)
     s->no_space += r->no_space;
     s->reads_when_full += r->reads_when_full;
     s->failover_us_max = r->failover_us > s->failover_us_max ? r->failover_us : s->failover_us_max;
+    s->deals += r->deals;
+    s->deals_changed += r->deals_changed;
+    s->deals_failed += r->deals_failed;
+    s->orphans += r->orphans;
+    s->orphans_us_max = r->orphans_us > s->orphans_us_max ? r->orphans_us : s->orphans_us_max;
     if (r->nodes > 1 && r->kind != PLAN_CALM) {
         bool is_first = s->judged++ == 0;
         s->in_vain += r->has_purpose ? 0 : 1;
@@ -323,6 +354,17 @@ static void summary_print_disks(const struct summary *s)
                  s->in_vain);
 }
 
+static void summary_print_deals(const struct summary *s)
+{
+    (void)printf("transactions: done=%" PRIu64 " changed=%" PRIu64 " failed=%" PRIu64
+                 " orphans=%" PRIu64 ", the longest free after ms=%" PRIu64 "\n",
+                 s->deals,
+                 s->deals_changed,
+                 s->deals_failed,
+                 s->orphans,
+                 s->orphans_us_max / MS_US);
+}
+
 /* hash_only: "seed hash" a line, for the comparison of two builds. */
 static int command_suite(const struct arguments *a, bool hash_only)
 {
@@ -335,7 +377,9 @@ static int command_suite(const struct arguments *a, bool hash_only)
     struct summary summary = {0};
     uint64_t failed = 0;
     for (uint64_t seed = a->from; seed < a->from + a->count; seed++) {
-        if (!run_child(seed, shared)) {
+        struct arguments of_child = *a;
+        of_child.seed = seed;
+        if (!run_child(&of_child, shared)) {
             return 1;
         }
         failed += shared->result.is_failed ? 1 : 0;
@@ -355,6 +399,7 @@ static int command_suite(const struct arguments *a, bool hash_only)
         reached_each(mark_print, &walk);
         summary_print(&summary);
         summary_print_disks(&summary);
+        summary_print_deals(&summary);
         bool is_in_vain = summary.in_vain > IN_VAIN_MAX(a->count);
         if (is_in_vain) {
             (void)printf("FAIL too many runs in vain\n");

@@ -58,7 +58,8 @@ static enum pipeline_kind random_kind(struct prng *prng)
         unsigned per_cent;
     } weights[] = {
         {PIPELINE_GET, 29},
-        {PIPELINE_SET, 24},
+        {PIPELINE_SET, 20},
+        {PIPELINE_MSET, 4},
         {PIPELINE_INCR, 14},
         {PIPELINE_MGET, 10},
         {PIPELINE_DEL, 7},
@@ -84,8 +85,13 @@ static struct pipeline_command random_command(struct prng *prng)
     switch (c.kind) {
     case PIPELINE_GET:
     case PIPELINE_SET:
-    case PIPELINE_DEL:
         c.key_count = 1;
+        break;
+    case PIPELINE_MSET:
+        c.key_count = (unsigned)prng_between(prng, 2, 4);
+        break;
+    case PIPELINE_DEL:
+        c.key_count = prng_chance(prng, 700) ? 1 : 3;
         break;
     case PIPELINE_INCR:
         c.key_count = 1;
@@ -113,7 +119,8 @@ static struct pipeline_command random_command(struct prng *prng)
 /* Every value is another one. */
 static void give_value(struct pipeline_command *c, int64_t *inout_value)
 {
-    bool is_number = c->kind == PIPELINE_SET && is_counter(c->keys[0]);
+    bool is_set = c->kind == PIPELINE_SET && is_counter(c->keys[0]);
+    bool is_number = is_set || c->kind == PIPELINE_MSET; /* a counter may be among them */
     int64_t number = (*inout_value)++;
     c->value.type = is_number ? LINEAR_INTEGER : LINEAR_TEXT;
     c->value.number = is_number ? number * COUNTER_STEP : number;
@@ -122,6 +129,7 @@ static void give_value(struct pipeline_command *c, int64_t *inout_value)
 static const char *const names[] = {
     "GET",
     "SET",
+    "MSET",
     "DEL",
     "INCR",
     "MGET",
@@ -139,13 +147,18 @@ static void put_command(const struct pipeline *p, const struct pipeline_command 
 {
     char name[NAME_BYTES];
     bool has_value = c->kind == PIPELINE_SET || c->kind == PIPELINE_ECHO;
+    bool is_mset = c->kind == PIPELINE_MSET;
     bool has_word =
         c->kind == PIPELINE_SCAN || c->kind == PIPELINE_KEYS_OWN || c->kind == PIPELINE_SELECT;
-    buf_printf(out, "*%u\r\n", 1 + c->key_count + (has_value || has_word ? 1 : 0));
+    unsigned words = c->key_count * (is_mset ? 2 : 1) + (has_value || has_word ? 1 : 0);
+    buf_printf(out, "*%u\r\n", 1 + words);
     resp_put_text(out, names[c->kind]);
     for (unsigned i = 0; i < c->key_count; i++) {
         print_name(p, c->keys[i], name);
         resp_put_text(out, name);
+        if (is_mset) {
+            resp_put_value(out, c->value);
+        }
     }
     if (has_value) {
         resp_put_value(out, c->value);
@@ -182,7 +195,7 @@ void pipeline_ask(struct pipeline *p,
     for (size_t i = 0; i < count && p->pending_count < PIPELINE_PENDING_MAX; i++) {
         struct pipeline_command c = next_command(p, prng);
         p->last = c;
-        if (c.kind == PIPELINE_SET || c.kind == PIPELINE_ECHO) {
+        if (c.kind == PIPELINE_SET || c.kind == PIPELINE_MSET || c.kind == PIPELINE_ECHO) {
             give_value(&c, inout_value);
         }
         put_command(p, &c, out);
@@ -334,6 +347,13 @@ static struct pipeline_command take_next(struct pipeline *p)
     return c;
 }
 
+static void set_all(struct pipeline *p, const struct pipeline_command *c, struct linear_value value)
+{
+    for (unsigned i = 0; i < c->key_count; i++) {
+        p->keys[c->keys[i]].value = value;
+    }
+}
+
 bool pipeline_told(struct pipeline *p, const struct resp_value *v, struct bytes items)
 {
     struct pipeline_command c = take_next(p);
@@ -346,9 +366,12 @@ bool pipeline_told(struct pipeline *p, const struct resp_value *v, struct bytes 
     case PIPELINE_SET:
         key->value = c.value;
         return is_ok(v);
+    case PIPELINE_MSET:
+        set_all(p, &c, c.value);
+        return is_ok(v);
     case PIPELINE_DEL:
         is_good = is_count(p, &c, v);
-        key->value = (struct linear_value){.type = LINEAR_ABSENT};
+        set_all(p, &c, (struct linear_value){.type = LINEAR_ABSENT});
         return is_good;
     case PIPELINE_INCR:
         return told_incr(key, v);
@@ -388,8 +411,8 @@ bool pipeline_is_unsure(const struct pipeline *p)
 
 bool pipeline_is_write(const struct pipeline_command *c)
 {
-    return c->kind == PIPELINE_SET || c->kind == PIPELINE_DEL || c->kind == PIPELINE_INCR ||
-           c->kind == PIPELINE_FLUSH;
+    return c->kind == PIPELINE_SET || c->kind == PIPELINE_MSET || c->kind == PIPELINE_DEL ||
+           c->kind == PIPELINE_INCR || c->kind == PIPELINE_FLUSH;
 }
 
 bool pipeline_meets_any_key(const struct pipeline_command *c)
@@ -404,8 +427,8 @@ void pipeline_not_told(struct pipeline *p, bool is_refused)
     for (unsigned i = 0; i < PIPELINE_KEYS && c.kind == PIPELINE_FLUSH; i++) {
         p->keys[i].is_unsure = true; /* refused by one group, it may have emptied another one */
     }
-    if (pipeline_is_write(&c) && c.key_count > 0 && !is_refused) {
-        p->keys[c.keys[0]].is_unsure = true;
+    for (unsigned i = 0; pipeline_is_write(&c) && i < c.key_count && !is_refused; i++) {
+        p->keys[c.keys[i]].is_unsure = true;
     }
 }
 

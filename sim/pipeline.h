@@ -20,6 +20,7 @@
 enum pipeline_kind {
     PIPELINE_GET,
     PIPELINE_SET,
+    PIPELINE_MSET, /* all keys one value: a transaction, if they are of several groups */
     PIPELINE_DEL,
     PIPELINE_INCR,
     PIPELINE_MGET,

@@ -30,6 +30,8 @@ const char *plan_name(enum plan_kind kind)
         "full",
         "rot",
         "expiry",
+        "deals",
+        "gateways",
     };
     ensure(kind < PLAN_KIND_COUNT);
     return names[kind];
@@ -39,14 +41,32 @@ const char *plan_name(enum plan_kind kind)
 
 static enum plan_kind pick_kind(struct prng *p)
 {
-    static const unsigned per_cent[PLAN_KIND_COUNT] = {7, 4, 6, 6, 23, 8, 5, 6, 6, 9, 7, 5, 4, 4};
+    static const unsigned per_cent[] = {7, 4, 6, 6, 11, 9, 3, 8, 5, 6, 6, 9, 7, 5, 4, 4};
+    static const enum plan_kind kinds[] = {
+        PLAN_SOLE,
+        PLAN_CALM,
+        PLAN_FAILOVER,
+        PLAN_LEADERS,
+        PLAN_MIXED,
+        PLAN_DEALS,
+        PLAN_GATEWAYS,
+        PLAN_NETWORK,
+        PLAN_PAUSES,
+        PLAN_CRASHES,
+        PLAN_WIPE,
+        PLAN_SNAPSHOTS,
+        PLAN_GARBAGE,
+        PLAN_FULL,
+        PLAN_ROT,
+        PLAN_EXPIRY,
+    };
     unsigned at = (unsigned)prng_below(p, 100);
     unsigned kind = 0;
     while (at >= per_cent[kind]) {
         at -= per_cent[kind];
         kind++;
     }
-    return (enum plan_kind)kind;
+    return kinds[kind];
 }
 
 /* Few groups mostly, as each costs time in every run. */
@@ -59,6 +79,17 @@ static uint32_t pick_groups(struct prng *p)
     return (uint32_t)(x < 90 ? prng_between(p, 4, 8) : prng_between(p, 9, 16));
 }
 
+/* Deaths in a quiet network, and how long they hurt. */
+static bool is_timed(const struct plan *plan)
+{
+    return plan->kind == PLAN_FAILOVER || plan->kind == PLAN_GATEWAYS;
+}
+
+static bool is_for_deals(const struct plan *plan)
+{
+    return plan->kind == PLAN_DEALS || plan->kind == PLAN_GATEWAYS;
+}
+
 static void pick_network(struct plan *plan, struct prng *p)
 {
     struct sim_network_options *o = &plan->network;
@@ -66,7 +97,7 @@ static void pick_network(struct plan *plan, struct prng *p)
     o->connect_timeout_us_max = prng_between(p, 500, 5000) * MS_US;
     o->window_bytes = prng_between(p, 64, 1024) * KIB;
     o->short_write_per_mille = (unsigned)prng_below(p, 300);
-    bool is_quiet = plan->kind == PLAN_CALM || plan->kind == PLAN_FAILOVER;
+    bool is_quiet = plan->kind == PLAN_CALM || is_timed(plan);
     o->slow_write_per_mille = is_quiet ? 0 : SLOW_WRITE_PER_MILLE;
     o->tiny_chunk_per_mille = (unsigned)prng_below(p, 200);
 }
@@ -101,7 +132,7 @@ static void pick_env(struct plan *plan, struct prng *p)
     bool is_tight = prng_chance(p, is_sole ? 300 : 100);
     uint64_t tight = prng_between(p, 80, 320) * KIB;
     /* Where time is measured, what waits for a leader must not stop the reading from clients. */
-    bool may_be_tight = plan->has_faults && plan->kind != PLAN_FAILOVER;
+    bool may_be_tight = plan->has_faults && !is_timed(plan);
     o->buffer_memory = is_tight && may_be_tight ? tight : 0;
     o->job_delay_us_max = prng_between(p, 100, 5000);
     o->down_us_max = prng_between(p, 50, 1500) * MS_US;
@@ -122,6 +153,7 @@ static void pick_cluster(struct plan *plan, struct prng *p)
     uint32_t groups = pick_groups(p);
     /* What falls behind must fall far: each group keeps some entries for its followers. */
     o->groups = plan->kind == PLAN_SNAPSHOTS ? 1 + groups % 2 : groups;
+    o->groups += is_for_deals(plan) && groups == 1 ? 1 : 0;
     bool has_election_timeout = prng_chance(p, 500);
     uint32_t election_timeout_ms = (uint32_t)prng_between(p, 200, 1500);
     bool has_request_timeout = prng_chance(p, 500);
@@ -131,7 +163,7 @@ static void pick_cluster(struct plan *plan, struct prng *p)
         return;
     }
     plan->nodes = is_large ? 5 : 3;
-    bool has_defaults = plan->kind == PLAN_FAILOVER || plan->kind == PLAN_CALM;
+    bool has_defaults = is_timed(plan) || plan->kind == PLAN_CALM;
     o->election_timeout_ms = has_election_timeout && !has_defaults ? election_timeout_ms : 0;
     o->request_timeout_ms = has_request_timeout && !has_defaults ? request_timeout_ms : 0;
     size_t at = 0;
@@ -179,6 +211,32 @@ static void pick_pipeliners(struct plan *plan, struct prng *p)
     bool has_some = prng_chance(p, 150);
     unsigned count = (unsigned)prng_between(p, 1, 3);
     plan->workload.pipeliners = is_always || has_some ? count : 0;
+}
+
+/* Transactions over groups. Last, too. */
+static void pick_deals(struct plan *plan, struct prng *p)
+{
+    struct deals_options *o = &plan->deals;
+    bool is_always = is_for_deals(plan);
+    bool has_some = prng_chance(p, 300) && plan->kind != PLAN_FAILOVER;
+    bool is_storm = prng_chance(p, 300);
+    unsigned many = (unsigned)prng_between(p, 4, DEALS_CLIENTS_MAX - 1);
+    unsigned few = (unsigned)prng_between(p, 1, 3);
+    o->lists = (unsigned)prng_between(p, is_storm ? 2 : 4, is_storm ? 3 : DEALS_LISTS_MAX);
+    o->accounts = (unsigned)prng_between(p, 2, DEALS_ACCOUNTS_MAX);
+    o->groups = plan->env.groups;
+    o->clients = is_always ? many : has_some ? few : 0;
+    uint64_t deals = prng_between(p, 1000, 4000) * (is_storm ? 2 : 1);
+    o->think_us_max = plan->faults_us * 2 * o->clients / (is_always ? deals : deals / 3);
+    unsigned hits_per_mille = (unsigned)prng_between(p, 5, 60);
+    if (plan->kind == PLAN_DEALS) {
+        plan->faults.deal_per_mille = hits_per_mille;
+    }
+    if (is_always) {
+        plan->workload.clients = 2;
+        plan->workload.think_us_max *= 2;
+        plan->workload.pipeliners = 0;
+    }
 }
 
 /* ---- faults ---------------------------------------------------------------------------------- */
@@ -326,6 +384,24 @@ static const struct weight at_bits[] = {
     {SIM_FAULT_BREAK, 2, false},
 };
 
+static const struct weight at_deals[] = {
+    {SIM_FAULT_KILL_LEADER, 4, true},
+    {SIM_FAULT_LATE, 5, true},
+    {SIM_FAULT_BREAK, 4, true},
+    {SIM_FAULT_PARTITION, 4, false},
+    {SIM_FAULT_ISOLATE, 3, false},
+    {SIM_FAULT_CUT, 3, false},
+    {SIM_FAULT_LOSS, 2, false},
+    {SIM_FAULT_DELAY, 2, false},
+    {SIM_FAULT_PAUSE, 2, false},
+    {SIM_FAULT_KILL_ALL, 1, false},
+    {SIM_FAULT_POWER_LOSS, 3, false},
+    {SIM_FAULT_INSTALL, 3, false},
+    {SIM_FAULT_CLEAN_STOP, 2, false},
+    {SIM_FAULT_SLOW_DISK, 1, false},
+    {SIM_FAULT_CLOCK_JUMP, 1, false},
+};
+
 #define ADD(plan, p, weights) add_weights(plan, p, weights, sizeof(weights) / sizeof(weights)[0])
 
 static void pick_faults(struct plan *plan, struct prng *p)
@@ -371,8 +447,12 @@ static void pick_faults(struct plan *plan, struct prng *p)
     case PLAN_EXPIRY:
         ADD(plan, p, at_clocks);
         break;
+    case PLAN_DEALS:
+        ADD(plan, p, at_deals);
+        break;
     case PLAN_CALM:
     case PLAN_FAILOVER:
+    case PLAN_GATEWAYS:
     case PLAN_KIND_COUNT:
         break;
     }
@@ -389,10 +469,11 @@ static void pick_faults(struct plan *plan, struct prng *p)
     plan->workload.has_full_disks = plan->faults.weight[SIM_FAULT_FILL] > 0;
 }
 
-void plan_init(struct plan *plan, struct prng *p)
+void plan_init(struct plan *plan, struct prng *p, enum plan_kind forced)
 {
     *plan = (struct plan){0};
-    plan->kind = pick_kind(p);
+    enum plan_kind picked = pick_kind(p);
+    plan->kind = forced != PLAN_KIND_COUNT ? forced : picked;
     bool has_faults = plan->kind != PLAN_SOLE || prng_below(p, 16) != 0;
     plan->has_faults = has_faults && plan->kind != PLAN_CALM;
     plan->faults_us = plan->kind == PLAN_SOLE ? SOLE_FAULTS_US : FAULTS_US;
@@ -404,4 +485,5 @@ void plan_init(struct plan *plan, struct prng *p)
     bool is_hard_start = prng_chance(p, 300);
     plan->is_hard_start = plan->kind == PLAN_SOLE || (plan->kind == PLAN_MIXED && is_hard_start);
     pick_pipeliners(plan, p);
+    pick_deals(plan, p);
 }

@@ -2,6 +2,7 @@
 #ifndef SIM_PLAN_H
 #define SIM_PLAN_H
 
+#include "sim/deals.h"
 #include "sim/faults.h"
 #include "sim/workload.h"
 
@@ -22,6 +23,8 @@ enum plan_kind {
     PLAN_FULL,      /* disks fill up */
     PLAN_ROT,       /* bits flip, and an operator rebuilds the node */
     PLAN_EXPIRY,    /* many keys with a time to live, clocks that jump, leaders that die */
+    PLAN_DEALS,    /* many transactions over groups; whoever takes part in one dies or is cut off */
+    PLAN_GATEWAYS, /* gateways die in a quiet network; how long are their keys locked? */
     PLAN_KIND_COUNT,
 };
 
@@ -36,10 +39,12 @@ struct plan {
     struct sim_env_options env; /* of all nodes, but for their clocks */
     int64_t skew_ppm[SIM_NODES_MAX];
     struct workload_options workload;
+    struct deals_options deals;
     struct faults_options faults;
 };
 
 const char *plan_name(enum plan_kind kind);
-void plan_init(struct plan *plan, struct prng *p);
+/* forced: a kind whatever the seed says; PLAN_KIND_COUNT: as it says. */
+void plan_init(struct plan *plan, struct prng *p, enum plan_kind forced);
 
 #endif

@@ -4,8 +4,11 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "sim/deals.h"
+#include "sim/orphans.h"
 #include "sim/probe.h"
 
+#define ROUND_PATIENCE_US (15 * SECOND_US)
 #define CALM_US SECOND_US         /* clients go on after healing */
 #define SETTLE_US (2 * SECOND_US) /* after forming, before "no elections" holds */
 #define SETTLE_GAP_US (20 * MS_US)
@@ -34,6 +37,8 @@ struct run {
     struct watch watch;
     struct faults faults;
     struct probe probe;
+    struct deals deals;
+    struct orphans orphans;
     struct prng prng;
     struct buf *report;
 };
@@ -89,7 +94,7 @@ static bool is_formed(const struct run *r)
 static bool is_idle(const struct run *r)
 {
     bool is_lost = !is_cluster(r) && r->nodes[0].has_refused;
-    return is_lost || workload_is_idle(&r->workload);
+    return is_lost || (workload_is_idle(&r->workload) && deals_is_idle(&r->deals));
 }
 
 static bool is_all_down(const struct run *r)
@@ -132,7 +137,7 @@ static bool settle(struct run *r)
 
 static bool is_probed(const struct run *r)
 {
-    return probe_is_idle(&r->probe);
+    return probe_is_idle(&r->probe) && orphans_is_idle(&r->orphans);
 }
 
 static bool is_repaired(const struct run *r)
@@ -167,6 +172,10 @@ static bool has_purpose(const struct run *r)
         return r->workload.no_space > 0;
     case PLAN_ROT:
         return r->world.fault_count[SIM_FAULT_REBUILD] > 0;
+    case PLAN_DEALS:
+        return r->deals.done > 0;
+    case PLAN_GATEWAYS:
+        return r->orphans.rounds > 0;
     default:
         return true;
     }
@@ -268,10 +277,9 @@ static void spare_one(struct run *r)
 
 static void heal(struct run *r)
 {
-    if (r->plan.kind == PLAN_FAILOVER) {
-        probe_stop(&r->probe);
-        expect(r, is_probed, PROBE_LIMIT_US * 4, "a round of the probe did not end");
-    }
+    probe_stop(&r->probe);
+    orphans_stop(&r->orphans);
+    expect(r, is_probed, ROUND_PATIENCE_US, "a round of deaths did not end");
     faults_heal(&r->faults);
     workload_expect_answers(&r->workload);
     workload_expect_space(&r->workload, SPACE_PATIENCE_US);
@@ -303,6 +311,7 @@ static void read_all(struct run *r, unsigned node, const char *what)
     }
     world_trace(&r->world, "reading all keys through %s %s", r->nodes[node].name, what);
     workload_read_all(&r->workload, node);
+    deals_read_all(&r->deals, node);
     expect(r, is_idle, ANSWER_PATIENCE_US, "the last reader still waits for answers");
     run_for(r, SECOND_US);
     check_open_conns(r);
@@ -352,8 +361,11 @@ static void run_phases(struct run *r)
 {
     form(r);
     workload_start(&r->workload);
+    deals_start(&r->deals);
     if (r->plan.kind == PLAN_FAILOVER && is_running(r)) {
         probe_start(&r->probe);
+    } else if (r->plan.kind == PLAN_GATEWAYS && is_running(r)) {
+        orphans_start(&r->orphans);
     } else if (r->plan.has_faults) {
         faults_start(&r->faults);
     }
@@ -395,10 +407,17 @@ static void on_key_ended(void *owner)
     faults_key_ended(&((struct run *)owner)->faults);
 }
 
-static void run_init(struct run *r)
+static void on_deal_sent(void *owner, unsigned node, const uint32_t *groups, unsigned group_count)
+{
+    struct run *r = owner;
+    orphans_sent(&r->orphans, node);
+    faults_deal_sent(&r->faults, node, groups, group_count);
+}
+
+static void run_init(struct run *r, enum plan_kind forced_plan)
 {
     r->prng = world_prng(&r->world, PURPOSE_OPTIONS);
-    plan_init(&r->plan, &r->prng);
+    plan_init(&r->plan, &r->prng, forced_plan);
     const struct plan *plan = &r->plan;
     world_trace(&r->world,
                 "plan %s nodes=%u groups=%" PRIu32 " clients=%u",
@@ -416,15 +435,20 @@ static void run_init(struct run *r)
     r->workload.key_ended = on_key_ended;
     r->workload.owner = r;
     watch_init(&r->watch, &r->network);
-    unsigned clients = r->workload.client_count;
+    deals_init(&r->deals, &r->workload, &plan->deals);
+    r->deals.sent = on_deal_sent;
+    r->deals.owner = r;
+    unsigned clients = r->workload.client_count + r->deals.dealer_count;
     faults_init(&r->faults, &r->network, &r->watch, clients, &plan->faults);
     probe_init(&r->probe, &r->network, &r->watch);
+    orphans_init(&r->orphans, &r->network, &r->watch);
 }
 
 static void run_deinit(struct run *r)
 {
     probe_deinit(&r->probe);
     watch_deinit(&r->watch);
+    deals_deinit(&r->deals);
     workload_deinit(&r->workload);
     for (unsigned i = 0; i < r->plan.nodes; i++) {
         sim_env_deinit(&r->nodes[i]);
@@ -455,6 +479,11 @@ static struct run_result run_result(const struct run *r)
         .no_space = r->workload.no_space,
         .reads_when_full = r->workload.reads_when_full,
         .failover_us = r->probe.longest_us,
+        .deals = r->deals.done,
+        .deals_changed = r->deals.changed,
+        .deals_failed = r->deals.failed,
+        .orphans = r->orphans.found,
+        .orphans_us = r->orphans.longest_us,
         .hash = r->world.trace_hash,
     };
     for (unsigned i = 0; i < r->plan.nodes; i++) {
@@ -466,17 +495,19 @@ static struct run_result run_result(const struct run *r)
 }
 
 void run_seed(uint64_t seed,
+              enum plan_kind forced_plan,
               bool is_trace_printed,
               struct run_result *out_result,
               struct buf *out_report)
 {
     struct run r = {.report = out_report};
     world_init(&r.world, seed, is_trace_printed);
-    run_init(&r);
+    run_init(&r, forced_plan);
     run_phases(&r);
     check_minimum(&r);
     if (!r.world.is_failed) {
         workload_check(&r.workload, out_report);
+        deals_check(&r.deals, out_report);
     }
     *out_result = run_result(&r);
     run_deinit(&r);

@@ -35,12 +35,18 @@ struct run_result {
     uint64_t no_space;        /* writes refused for lack of space */
     uint64_t reads_when_full; /* answered meanwhile */
     uint64_t failover_us;     /* PLAN_FAILOVER: the longest */
+    uint64_t deals;           /* transactions that took effect */
+    uint64_t deals_changed;   /* EXEC answered nil */
+    uint64_t deals_failed;    /* or EXECABORT */
+    uint64_t orphans;         /* PLAN_GATEWAYS: open when their gateway had died */
+    uint64_t orphans_us;      /* the longest time until they were over */
     uint64_t fault_count[SIM_FAULT_COUNT];
     uint64_t hash;
 };
 
-/* Explanations of a failure are appended to out_report. */
+/* forced_plan: see plan_init. Explanations of a failure are appended to out_report. */
 void run_seed(uint64_t seed,
+              enum plan_kind forced_plan,
               bool is_trace_printed,
               struct run_result *out_result,
               struct buf *out_report);

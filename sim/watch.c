@@ -286,6 +286,17 @@ static bool is_at_end(const struct node_group *seen)
     return seen->applied_index == seen->commit_index && is_all_committed;
 }
 
+/* Nobody closes the incarnations of a node that never starts again: its records stay. */
+static bool is_anybody_gone(const struct watch *w)
+{
+    for (unsigned i = 0; i < w->network->machine_count; i++) {
+        if (w->network->machines[i]->has_refused) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_group_settled(const struct watch *w, const struct watch_group *group)
 {
     const struct node_group *first = NULL;
@@ -298,6 +309,9 @@ static bool is_group_settled(const struct watch *w, const struct watch_group *gr
         }
         if (!e->is_up || !seen->is_here || !is_at_end(seen)) {
             return false;
+        }
+        if (seen->prepared > 0 || (seen->txn_records > 0 && !is_anybody_gone(w))) {
+            return false; /* all is over, and the marks have passed it */
         }
         first = first != NULL ? first : seen;
         members++;
@@ -359,7 +373,8 @@ void watch_print(const struct watch *w, struct buf *out)
             }
             buf_printf(out,
                        ", n%u%s term %" PRIu64 " last %" PRIu64 " commit %" PRIu64
-                       " applied %" PRIu64 " replica %" PRIx64 "%s of %" PRIu32 " voters",
+                       " applied %" PRIu64 " replica %" PRIx64 "%s of %" PRIu32 " voters, %" PRIu64
+                       " prepared, %" PRIu64 " records",
                        i + 1,
                        seen->is_leader ? " leads" : "",
                        seen->term,
@@ -368,7 +383,9 @@ void watch_print(const struct watch *w, struct buf *out)
                        seen->applied_index,
                        seen->replica_id,
                        seen->is_voter ? ", one" : ", none",
-                       seen->voters);
+                       seen->voters,
+                       seen->prepared,
+                       seen->txn_records);
         }
         buf_append_text(out, "\n");
     }

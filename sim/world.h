@@ -42,7 +42,10 @@
     SIM_FAULT(WIPE, "wipe")                                                                        \
     SIM_FAULT(FILL, "fill")                                                                        \
     SIM_FAULT(INSTALL, "kill-install")                                                             \
-    SIM_FAULT(REBUILD, "rebuild")
+    SIM_FAULT(REBUILD, "rebuild")                                                                  \
+    SIM_FAULT(GATEWAY, "kill-gateway")                                                             \
+    SIM_FAULT(PARTICIPANT, "kill-participant")                                                     \
+    SIM_FAULT(APART, "cut-participants")
 
 enum sim_fault {
 #define SIM_FAULT(name, text) SIM_FAULT_##name,

@@ -17,6 +17,8 @@
 #define LIMIT_REPLY_VALUES_BYTES LIMIT_VALUE_BYTES
 /* Strings that one BITOP reads, together; the same key may be named many times. */
 #define LIMIT_BITOP_BYTES (8u * LIMIT_VALUE_BYTES)
+/* A pattern of KEYS and SCAN: a hostile one costs its size for each byte of each key. */
+#define LIMIT_PATTERN_BYTES 256u
 /* Pairs of prefixes that one LCS compares: some 0.05 s. As in Redis, which wants 4 bytes for each
    and takes at most the size of a value. */
 #define LIMIT_LCS_CELLS (LIMIT_VALUE_BYTES / 4u)
@@ -38,6 +40,9 @@
 #define LIMIT_DATABASES 16u
 /* One log entry gathers proposals up to this size, unless a single command is larger. */
 #define LIMIT_ENTRY_BYTES (1u * MIB)
+/* Nor up to more than this in the rows that it writes: a short command may make a long string, and
+   all rows of an entry are in memory at once. Nor further by a command alone than its one row. */
+#define LIMIT_ENTRY_ROWS_BYTES LIMIT_VALUE_BYTES
 #define LIMIT_CLIENT_NAME_BYTES 256u
 /* Input that is read and kept while a connection sleeps or CLIENT PAUSE holds it: more would not be
    run anyway, but less would hide that the client has gone. */

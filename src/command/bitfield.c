@@ -7,15 +7,18 @@
 static enum command_result bitfield_run(struct command_call *call);
 static enum command_result bitfield_ro_run(struct command_call *call);
 
+static uint64_t bitfield_growth(const struct bytes *args, size_t arg_count);
+
 const struct command command_table_bitfield[] = {
     {
         .name = "bitfield",
         .handler = bitfield_run,
         .id = COMMAND_ID_BITFIELD,
+        .growth_of = bitfield_growth,
         .semantics = 1,
         .arity_min = 2,
         .arity_max = -1,
-        .flags = COMMAND_WRITE | COMMAND_GROWS,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_GROWS,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 1,
                  .last = 1,
@@ -371,4 +374,15 @@ static enum command_result bitfield_run(struct command_call *call)
 static enum command_result bitfield_ro_run(struct command_call *call)
 {
     return run(call, false);
+}
+
+static uint64_t bitfield_growth(const struct bytes *args, size_t arg_count)
+{
+    struct field_plan p;
+    struct buf error;
+    buf_init(&error, SIZE_MAX / 2);
+    struct command_call call = {.args = args, .arg_count = arg_count, .resp = 2, .reply = &error};
+    bool is_good = plan(&call, &p);
+    buf_deinit(&error);
+    return is_good ? p.size_min : 0;
 }

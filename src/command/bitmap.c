@@ -11,15 +11,18 @@ static enum command_result bitcount_run(struct command_call *call);
 static enum command_result bitpos_run(struct command_call *call);
 static enum command_result bitop_run(struct command_call *call);
 
+static uint64_t setbit_growth(const struct bytes *args, size_t arg_count);
+
 const struct command command_table_bitmap[] = {
     {
         .name = "setbit",
         .handler = setbit_run,
         .id = COMMAND_ID_SETBIT,
+        .growth_of = setbit_growth,
         .semantics = 1,
         .arity_min = 4,
         .arity_max = 4,
-        .flags = COMMAND_WRITE | COMMAND_GROWS,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_GROWS,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 1, .last = 1, .step = 1, .access = "RW access update"},
         .group = "bitmap",
@@ -83,7 +86,7 @@ const struct command command_table_bitmap[] = {
         .semantics = 1,
         .arity_min = 4,
         .arity_max = -1,
-        .flags = COMMAND_WRITE | COMMAND_GROWS,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_GROWS,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 2, .last = -1, .step = 1, .access = "OW update | RO access"},
         .group = "bitmap",
@@ -133,6 +136,14 @@ static enum command_result setbit_run(struct command_call *call)
     resp_write_integer(call->reply, (int64_t)bits_read(string.object.value, offset, 1));
     setbit_put(call, &string.object, offset, (uint64_t)bit);
     return COMMAND_DONE;
+}
+
+static uint64_t setbit_growth(const struct bytes *args, size_t arg_count)
+{
+    (void)arg_count;
+    int64_t offset = 0;
+    bool is_place = bytes_to_i64(args[2], &offset) && offset >= 0 && offset < (int64_t)BITS_MAX;
+    return is_place ? (uint64_t)offset / BITS_PER_BYTE : 0;
 }
 
 static enum command_result getbit_run(struct command_call *call)
@@ -393,8 +404,8 @@ static inline uint64_t word_at(const uint8_t *data)
     return word;
 }
 
-/* Word by word, the rest by bytes. A source shorter than the result goes on with zeros. */
-static void merge(enum bitop op, uint8_t *result, size_t size, struct bytes source)
+/* Word by word, the rest by bytes. */
+static void merge(enum bitop op, uint8_t *result, struct bytes source)
 {
     size_t at = 0;
     for (; at + sizeof(uint64_t) <= source.size; at += sizeof(uint64_t)) {
@@ -404,9 +415,19 @@ static void merge(enum bitop op, uint8_t *result, size_t size, struct bytes sour
     for (; at < source.size; at++) {
         result[at] = (uint8_t)merge_word(op, result[at], source.data[at]);
     }
-    if (op == BITOP_AND) {
-        memset(result + source.size, 0, size - source.size);
-    }
+}
+
+/*
+ * A source goes on with zeros behind its end. So AND clears what is behind it: once, and what is
+ * clear already is not touched again, or many absent keys behind one long string would take
+ * minutes.
+ */
+static size_t merge_and(uint8_t *result, size_t end, struct bytes source)
+{
+    size_t new_end = source.size < end ? source.size : end;
+    merge(BITOP_AND, result, bytes_of(source.data, new_end));
+    memset(result + new_end, 0, end - new_end);
+    return new_end;
 }
 
 static struct bytes bitop_source(struct command_call *call, size_t arg)
@@ -426,10 +447,16 @@ static uint8_t *bitop_compute(struct command_call *call, enum bitop op, size_t s
     uint8_t *result = string_copy_grown(first, size, &copied);
     ensure(copied == size);
     if (op == BITOP_NOT) {
-        merge(op, result, size, bytes_of(result, size));
+        merge(op, result, bytes_of(result, size));
     }
+    size_t end = first.size; /* of AND: all behind it is zero */
     for (size_t i = BITOP_SOURCES_FROM + 1; i < call->arg_count; i++) {
-        merge(op, result, size, bitop_source(call, i));
+        struct bytes source = bitop_source(call, i);
+        if (op == BITOP_AND) {
+            end = merge_and(result, end, source);
+        } else {
+            merge(op, result, source);
+        }
     }
     return result;
 }

@@ -107,6 +107,7 @@ enum command_flags {
     COMMAND_ALLOW_BUSY = 1u << 13, /* answered also while a script keeps the server busy */
     COMMAND_REFUSED = 1u << 14,    /* answers only why not, and COMMAND does not know it */
     COMMAND_NOT_QUEUED = 1u << 15, /* inside MULTI it runs at once */
+    COMMAND_REWRITES = 1u << 16,   /* writes rows made of the rows of its keys */
 };
 
 /* Where a command runs, and how the replies of its parts become one. */
@@ -214,6 +215,11 @@ struct command {
                            size_t arg_count,
                            size_t arg,
                            uint8_t selected);
+    /*
+     * Of a write that may make a row far larger than its arguments are: how large, whatever is
+     * there. NULL: what it writes is about its own size, and that of the rows if it REWRITES them.
+     */
+    uint64_t (*growth_of)(const struct bytes *args, size_t arg_count);
     const char *group;
     const char *since;
     const char *complexity; /* or NULL, as in Redis */

@@ -8,6 +8,8 @@
 static enum command_result dump_run(struct command_call *call);
 static enum command_result restore_run(struct command_call *call);
 
+static uint64_t restore_growth(const struct bytes *args, size_t arg_count);
+
 const struct command command_table_dump[] = {
     {
         .name = "dump",
@@ -34,6 +36,7 @@ const struct command command_table_dump[] = {
         .name = "restore",
         .handler = restore_run,
         .id = COMMAND_ID_RESTORE,
+        .growth_of = restore_growth,
         .semantics = 1,
         .arity_min = 4,
         .arity_max = -1,
@@ -236,4 +239,10 @@ static enum command_result restore_run(struct command_call *call)
         return command_fail(call, "BUSYKEY Target key name already exists.");
     }
     return restore_ttl(call, &o) ? restore_payload(call, &o) : COMMAND_ERROR;
+}
+
+static uint64_t restore_growth(const struct bytes *args, size_t arg_count)
+{
+    (void)arg_count;
+    return rdb_string_size_max(args[3]);
 }

@@ -22,9 +22,10 @@ static enum command_result persist_run(struct command_call *call);
 #define EXPIRE_ROW(name_, run, id_, since_, summary_)                                              \
     {                                                                                              \
         .name = (name_), .handler = (run), .id = (id_), .semantics = 1, .arity_min = 3,            \
-        .arity_max = -1, .flags = COMMAND_WRITE | COMMAND_FAST, .policy = COMMAND_ONE_SHARD,       \
-        .keys = ONE_KEY("RW update"), .group = "generic", .since = (since_), .complexity = "O(1)", \
-        .summary = (summary_), .acl = "@keyspace @write @fast",                                    \
+        .arity_max = -1, .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_FAST,                 \
+        .policy = COMMAND_ONE_SHARD, .keys = ONE_KEY("RW update"), .group = "generic",             \
+        .since = (since_), .complexity = "O(1)", .summary = (summary_),                            \
+        .acl = "@keyspace @write @fast",                                                           \
     }
 
 #define TTL_ROW(name_, run, id_, since_, summary_, tips_)                                          \
@@ -89,7 +90,7 @@ const struct command command_table_expire[] = {
         .semantics = 1,
         .arity_min = 2,
         .arity_max = 2,
-        .flags = COMMAND_WRITE | COMMAND_FAST,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_FAST,
         .policy = COMMAND_ONE_SHARD,
         .keys = ONE_KEY("RW update"),
         .group = "generic",

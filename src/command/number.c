@@ -88,7 +88,7 @@ const struct command command_table_number[] = {
         .semantics = 1,
         .arity_min = 3,
         .arity_max = 3,
-        .flags = COMMAND_WRITE | COMMAND_GROWS | COMMAND_FAST,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_GROWS | COMMAND_FAST,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 1, .last = 1, .step = 1, .access = "RW access update"},
         .group = "string",

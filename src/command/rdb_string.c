@@ -152,6 +152,14 @@ enum rdb_verdict rdb_check_footer(struct bytes payload)
     return is_known && is_whole ? RDB_GOOD : RDB_BAD_FOOTER;
 }
 
+uint64_t rdb_string_size_max(struct bytes payload)
+{
+    const uint8_t lzf = (LENGTH_ENCODED << LENGTH_FORM_SHIFT) | ENCODING_LZF;
+    bool is_compressed = payload.size > 1 && payload.data[1] == lzf;
+    uint64_t size = payload.size * (is_compressed ? LZF_GROWTH_MAX : 1);
+    return size < LIMIT_VALUE_BYTES ? size : LIMIT_VALUE_BYTES;
+}
+
 static bool take(struct bytes *left, uint64_t size, struct bytes *out_bytes)
 {
     if (size > left->size) {

@@ -23,6 +23,8 @@ enum rdb_verdict {
 };
 
 /* Footer only: BAD_FOOTER or GOOD. */
+/* No value that the payload may hold is larger. */
+uint64_t rdb_string_size_max(struct bytes payload);
 enum rdb_verdict rdb_check_footer(struct bytes payload);
 
 /*

@@ -13,6 +13,7 @@
 
 /* Of SCAN without COUNT. */
 #define COUNT_DEFAULT 10
+#define PATTERN_TOO_LONG "ERR pattern is too long"
 
 static enum command_result scan_run(struct command_call *call);
 static enum command_result sweep_run(struct command_call *call);
@@ -199,6 +200,9 @@ static const char *read_options(const struct command_call *call, struct scan_opt
                 return "ERR syntax error";
             }
         } else if (bytes_equal_nocase(call->args[i], "match")) {
+            if (value.size > LIMIT_PATTERN_BYTES) {
+                return PATTERN_TOO_LONG;
+            }
             out->pattern = value;
             out->has_pattern = !bytes_equal_text(value, "*"); /* all, also the empty key */
         } else if (bytes_equal_nocase(call->args[i], "type")) {
@@ -224,6 +228,8 @@ static const char *type_name(enum object_type type)
 struct scan {
     const struct scan_options *options;
     uint64_t looked_at;
+    uint64_t passed; /* these, and those that have expired */
+    uint64_t steps;  /* of matching, at most */
     bool has_place;
     bool has_passed; /* at least one place is complete */
     bool is_stopped; /* enough: place is where the next call goes on */
@@ -242,8 +248,8 @@ static bool is_wanted(const struct scan_options *o, struct bytes key, const stru
 
 static bool is_enough(const struct scan *s)
 {
-    return s->looked_at >= (uint64_t)s->options->count || s->looked_at >= SCAN_KEYS_MAX ||
-           s->keys.size >= SCAN_REPLY_BYTES;
+    return s->looked_at >= (uint64_t)s->options->count || s->passed >= SCAN_KEYS_MAX ||
+           s->keys.size >= SCAN_REPLY_BYTES || s->steps >= SCAN_MATCH_STEPS;
 }
 
 static bool on_key(void *ctx, struct bytes key, const struct object *object)
@@ -261,7 +267,12 @@ static bool on_key(void *ctx, struct bytes key, const struct object *object)
     if (s->is_stopped) {
         return false;
     }
+    s->passed++;
+    if (object == NULL) {
+        return true;
+    }
     s->looked_at++;
+    s->steps += (uint64_t)s->options->pattern.size * key.size;
     if (is_wanted(s->options, key, object)) {
         resp_write_bulk(&s->keys, key);
         s->count++;

@@ -9,8 +9,10 @@
 
 #define SCAN_CURSOR_SLOT_SHIFT 32u
 
-/* Keys that one SCAN looks at, at most, whatever its COUNT. */
+/* Keys that one SCAN looks at, at most, whatever its COUNT; with those that have expired. */
 #define SCAN_KEYS_MAX 4096u
+/* It ends early once the pattern may have been laid to so many bytes: some 0.1 s. */
+#define SCAN_MATCH_STEPS ((uint64_t)8 * MIB)
 /* It ends early once its reply has so many bytes. */
 #define SCAN_REPLY_BYTES ((size_t)1 * MIB)
 

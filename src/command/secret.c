@@ -19,6 +19,12 @@ static bool is_secret_setting(struct bytes name)
     return false;
 }
 
+/* True if the argument stands so far behind the word. */
+static bool is_behind(const struct bytes *args, size_t arg, const char *word, size_t distance)
+{
+    return arg > distance && bytes_equal_nocase(args[arg - distance], word);
+}
+
 bool command_arg_is_secret(const struct command *command,
                            const struct bytes *args,
                            size_t arg_count,
@@ -33,11 +39,14 @@ bool command_arg_is_secret(const struct command *command,
     if (strcmp(command->name, "auth") == 0) {
         return arg >= 1;
     }
+    /* Wherever AUTH stands: also in a HELLO that is refused for what comes before it. */
     if (strcmp(command->name, "hello") == 0) {
-        /* Wherever AUTH stands: also in a HELLO that is refused for what comes before it. */
-        bool is_first = arg >= 2 && bytes_equal_nocase(args[arg - 1], "auth");
-        bool is_second = arg >= 3 && bytes_equal_nocase(args[arg - 2], "auth");
-        return is_first || is_second;
+        return is_behind(args, arg, "auth", 1) || is_behind(args, arg, "auth", 2);
+    }
+    /* Refused here, but sent with passwords all the same. */
+    if (strcmp(command->name, "migrate") == 0) {
+        return is_behind(args, arg, "auth", 1) || is_behind(args, arg, "auth2", 1) ||
+               is_behind(args, arg, "auth2", 2);
     }
     return false;
 }

@@ -47,7 +47,7 @@ const struct command command_table_string[] = {
         .semantics = 1,
         .arity_min = 2,
         .arity_max = -1,
-        .flags = COMMAND_WRITE | COMMAND_FAST,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_FAST,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 1,
                  .last = 1,

@@ -8,6 +8,8 @@ static enum command_result strlen_run(struct command_call *call);
 static enum command_result getrange_run(struct command_call *call);
 static enum command_result setrange_run(struct command_call *call);
 
+static uint64_t setrange_growth(const struct bytes *args, size_t arg_count);
+
 const struct command command_table_string_range[] = {
     {
         .name = "append",
@@ -16,7 +18,7 @@ const struct command command_table_string_range[] = {
         .semantics = 1,
         .arity_min = 3,
         .arity_max = 3,
-        .flags = COMMAND_WRITE | COMMAND_GROWS | COMMAND_FAST,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_GROWS | COMMAND_FAST,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 1, .last = 1, .step = 1, .access = "RW insert"},
         .group = "string",
@@ -83,10 +85,11 @@ const struct command command_table_string_range[] = {
         .name = "setrange",
         .handler = setrange_run,
         .id = COMMAND_ID_SETRANGE,
+        .growth_of = setrange_growth,
         .semantics = 1,
         .arity_min = 4,
         .arity_max = 4,
-        .flags = COMMAND_WRITE | COMMAND_GROWS,
+        .flags = COMMAND_WRITE | COMMAND_REWRITES | COMMAND_GROWS,
         .policy = COMMAND_ONE_SHARD,
         .keys = {.first = 1, .last = 1, .step = 1, .access = "RW update"},
         .group = "string",
@@ -193,4 +196,12 @@ static enum command_result setrange_run(struct command_call *call)
     }
     put_part(call, &string.object, (size_t)offset, part);
     return COMMAND_DONE;
+}
+
+static uint64_t setrange_growth(const struct bytes *args, size_t arg_count)
+{
+    (void)arg_count;
+    int64_t offset = 0;
+    bool is_place = bytes_to_i64(args[2], &offset) && offset >= 0 && offset < LIMIT_VALUE_BYTES;
+    return is_place && args[3].size > 0 ? (uint64_t)offset : 0;
 }

@@ -351,4 +351,7 @@ void command_table_check(void)
             }
         }
     }
+    for (unsigned id = 1; id < COMMAND_ID_COUNT; id++) {
+        ensure(command_by_id((uint16_t)id) != NULL); /* a log may have it */
+    }
 }

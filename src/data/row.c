@@ -123,11 +123,16 @@ enum status row_key_decode(struct bytes row_key, struct keyspace *out_space, str
 
 /* ---- the expiry index ------------------------------------------------------------------------ */
 
-void row_key_append_expiry_from(struct buf *out, const struct keyspace *space, uint64_t expires_ms)
+void row_key_append_expiry_from(struct buf *out,
+                                const struct keyspace *space,
+                                uint64_t expires_ms,
+                                uint16_t slot,
+                                uint32_t hash)
 {
     row_key_append_space(out, space, ROW_KIND_EXPIRY);
     put_u64_be(buf_reserve(out, EXPIRY_BYTES), expires_ms);
     buf_extend(out, EXPIRY_BYTES);
+    append_place(out, slot, hash);
 }
 
 void row_key_append_expiry(struct buf *out,
@@ -135,8 +140,7 @@ void row_key_append_expiry(struct buf *out,
                            uint64_t expires_ms,
                            struct bytes key)
 {
-    row_key_append_expiry_from(out, space, expires_ms);
-    append_place(out, slot_of_key(key), row_key_hash(key));
+    row_key_append_expiry_from(out, space, expires_ms, slot_of_key(key), row_key_hash(key));
     append_escaped(out, key);
 }
 

@@ -57,8 +57,13 @@ void row_key_append_expiry(struct buf *out,
                            const struct keyspace *space,
                            uint64_t expires_ms,
                            struct bytes key);
-/* The beginning of all rows of the index whose keys end at or behind that time. */
-void row_key_append_expiry_from(struct buf *out, const struct keyspace *space, uint64_t expires_ms);
+/* The beginning of all rows of the index whose keys end at that time and at or behind that place;
+   those that end later follow. */
+void row_key_append_expiry_from(struct buf *out,
+                                const struct keyspace *space,
+                                uint64_t expires_ms,
+                                uint16_t slot,
+                                uint32_t hash);
 /* Reverse of row_key_append_expiry; appends the client's key to out_key. MALFORMED: not such a row.
  */
 MUST_CHECK enum status row_key_decode_expiry(struct bytes row_key,

@@ -19,7 +19,11 @@ struct view_counts {
     uint64_t expiring; /* of them: those with an expiry */
 };
 
-/* Called for each key; key and object are borrowed for the call. False stops the range. */
+/*
+ * Called for each key; key and object are borrowed for the call. False stops the range. object
+ * NULL: the key has expired; it is not to be seen, only counted, as there may be any number of
+ * them in a row.
+ */
 typedef bool (*view_range_fn)(void *ctx, struct bytes key, const struct object *object);
 
 struct view_ops {

@@ -83,6 +83,8 @@ struct node_group {
     bool is_voter;   /* this replica votes, by the configuration in force as it knows it */
     uint32_t voters; /* in that configuration */
     uint32_t learners;
+    uint64_t prepared;    /* transactions over groups whose outcome is open here */
+    uint64_t txn_records; /* of transactions, in any state */
     /* It votes by a committed configuration, and no other replica comes or goes. */
     bool is_settled;
 };
@@ -116,6 +118,8 @@ void node_stop(struct node *node, void (*stopped)(void *owner), void *owner);
 /* Groups of the cluster, with the metadata group; 0 before it is formed. */
 uint32_t node_group_count(const struct node *node);
 void node_group(const struct node *node, uint32_t group, struct node_group *out_group);
+/* Of a group led here: transactions it is prepared for that this node coordinates; slow. */
+uint64_t node_group_prepared_of(const struct node *node, uint32_t group, uint32_t coordinator);
 /* Zeros before the start. */
 void node_disk_stats(const struct node *node, struct node_disk_stats *out_stats);
 /* Segments of the log there are now. */

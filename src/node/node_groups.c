@@ -74,6 +74,7 @@ static void create_group(struct node *node, uint16_t number, struct router_group
         .owner = node,
         .snapshots = node->snapshots,
         .is_expiring = &node->settings.is_expiring,
+        .expiry_look_us = NODE_EXPIRY_LOOKS_US / node->identity.groups,
     };
     if (number != NODE_GROUP_METADATA) {
         shard_options.slot_first = node_first_slot(node->identity.groups, number);
@@ -194,6 +195,36 @@ void node_group(const struct node *node, uint32_t number, struct node_group *out
     }
     out_group->is_settled = out_group->is_voter && config.index <= out_group->commit_index &&
                             config.count == node->groups[number].node_count;
+    if (node->groups[number].shard != NULL) {
+        struct shard_txn_counts counts = shard_txn_counts(node->groups[number].shard);
+        out_group->prepared = counts.prepared;
+        out_group->txn_records = counts.records;
+    }
+}
+
+struct prepared_of {
+    uint32_t coordinator;
+    uint64_t count;
+};
+
+static void count_prepared(void *ctx,
+                           const struct txn_id *id,
+                           const struct txn_record *record,
+                           uint64_t since_us)
+{
+    struct prepared_of *p = ctx;
+    (void)record;
+    (void)since_us;
+    p->count += id->node == p->coordinator ? 1 : 0;
+}
+
+uint64_t node_group_prepared_of(const struct node *node, uint32_t number, uint32_t coordinator)
+{
+    struct prepared_of p = {.coordinator = coordinator};
+    if (number < node_group_count(node) && node->groups[number].shard != NULL) {
+        shard_each_prepared(node->groups[number].shard, count_prepared, &p);
+    }
+    return p.count;
 }
 
 uint64_t node_group_hash(const struct node *node, uint32_t number)

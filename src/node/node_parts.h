@@ -26,6 +26,8 @@
 #define NODE_REPLICAS 3u
 #define NODE_METADATA_REPLICAS 5u
 #define NODE_ELECTION_TIMEOUT_MS_DEFAULT 300u
+/* Looking for keys that have expired takes all groups together so long, ten times a second. */
+#define NODE_EXPIRY_LOOKS_US 10000u
 /* Heartbeats per election time-out: a few may be late without anybody standing for election. */
 #define NODE_HEARTBEATS 5u
 /* While the log holds this much that is not durable, entries wait. */

@@ -245,6 +245,12 @@ uint32_t router_group_of_slot(const struct router *r, uint16_t slot)
     return 1 + (uint32_t)slot * r->options.group_count / SLOT_COUNT;
 }
 
+uint32_t router_group_of_cursor(const struct router *r, uint64_t cursor)
+{
+    uint64_t slot = scan_cursor_slot(cursor);
+    return router_group_of_slot(r, (uint16_t)(slot < SLOT_COUNT ? slot : SLOT_COUNT - 1));
+}
+
 static void start_request(struct router *r, struct router_request *request)
 {
     list_init(&request->link);
@@ -350,22 +356,17 @@ static void submit_keys(struct router *r, struct router_request *request)
     }
 }
 
-/* To the group of the cursor's slot, unless the answer is clear without asking. */
+/* To the group of the cursor's slot; behind all slots, to the last one, which knows no more keys.
+ */
 static void submit_cursor(struct router *r, struct router_request *request)
 {
     uint64_t cursor = 0;
-    bool is_cursor = scan_cursor_read(request->args[1], &cursor);
-    if (is_cursor && scan_cursor_slot(cursor) < SLOT_COUNT) {
-        uint16_t slot = (uint16_t)scan_cursor_slot(cursor);
-        router_submit_to_group(r, router_group_of_slot(r, slot), request);
+    if (scan_cursor_read(request->args[1], &cursor)) {
+        router_submit_to_group(r, router_group_of_cursor(r, cursor), request);
         return;
     }
     start_request(r, request);
-    if (is_cursor) {
-        scan_write_header(request->reply, 0, 0); /* behind all keys */
-    } else {
-        resp_write_error(request->reply, scan_invalid_cursor);
-    }
+    resp_write_error(request->reply, scan_invalid_cursor);
     router_finish_request(r, request);
 }
 

@@ -32,8 +32,7 @@ static bool is_place_good(const struct router *r,
     }
     if (row->policy == COMMAND_BY_CURSOR) {
         uint64_t cursor = 0;
-        return scan_cursor_read(args[1], &cursor) && scan_cursor_slot(cursor) < SLOT_COUNT &&
-               router_group_of_slot(r, (uint16_t)scan_cursor_slot(cursor)) == group;
+        return scan_cursor_read(args[1], &cursor) && router_group_of_cursor(r, cursor) == group;
     }
     if (command_judge_keys(row, args, arg_count) != COMMAND_KEYS_FIT) {
         return false;

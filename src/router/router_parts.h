@@ -198,6 +198,8 @@ void router_leave(struct router *r);
 struct bytes *router_args(struct router *r, size_t count);
 /* Its run starts: from now on it may time out. */
 void router_start_deadline(struct router *r, struct router_request *request, bool has_leader);
+/* Where SCAN goes. */
+uint32_t router_group_of_cursor(const struct router *r, uint64_t cursor);
 /* done() is due. The reply is complete. */
 void router_finish_request(struct router *r, struct router_request *request);
 /* command: the request's, or of a sweep SCAN. */

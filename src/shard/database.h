@@ -13,10 +13,13 @@ struct database {
     uint64_t expiring; /* of them: those with an expiry, so as many as the expiry index has rows */
 
     /*
-     * Of this replica alone: no row of the expiry index is of an earlier time. Known from the last
-     * look at it; without this, each look would pass all rows deleted since the last fold.
+     * Of this replica alone: no row of the expiry index is of an earlier time, or of this time and
+     * an earlier place. Known from the last look at it; without this, each look would pass all rows
+     * deleted since the last fold. The place counts, as many keys may end in the same millisecond.
      */
     uint64_t soonest_ms;
+    uint16_t soonest_slot;
+    uint32_t soonest_hash;
 };
 
 #endif

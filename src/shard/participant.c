@@ -455,6 +455,18 @@ uint64_t participant_prepared_count(const struct participant *p)
     return p->prepared_count;
 }
 
+uint64_t participant_record_count(const struct participant *p)
+{
+    uint64_t count = 0;
+    const struct omap_node *at = NULL;
+    struct omap_item item;
+    while (omap_next(&p->rows, &at, &item)) {
+        struct txn_id id = row_id(item.key);
+        count += is_record(&id) ? 1 : 0;
+    }
+    return count;
+}
+
 void participant_each_prepared(const struct participant *p,
                                bool (*fn)(void *ctx,
                                           const struct txn_id *id,

@@ -63,6 +63,8 @@ struct shard_options {
     void *owner;
     /* Keys that are due are deleted unasked while it says so; read each time. NULL: never. */
     const bool *is_expiring;
+    /* A look for such keys ends after this time, but not before one is found; 0: no limit. */
+    uint64_t expiry_look_us;
     struct snapshots *snapshots; /* NULL: no snapshot is ever sent or taken */
 };
 
@@ -105,6 +107,13 @@ void shard_each_prepared(struct shard *s,
                                     const struct txn_record *record,
                                     uint64_t since_us),
                          void *ctx);
+
+/* Of this replica, leader or not: transactions it is prepared for, and records of any state. */
+struct shard_txn_counts {
+    uint64_t prepared;
+    uint64_t records;
+};
+struct shard_txn_counts shard_txn_counts(const struct shard *s);
 
 /* Proposes what has gathered; at the end of each loop turn. */
 void shard_flush(struct shard *s);

@@ -5,6 +5,8 @@
 #include "shard/shard_txn.h"
 
 #define SCRATCH_BYTES_KEPT 4096u
+/* How often it is looked whether the store has room again. */
+#define RESUME_MS 1u
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
@@ -235,12 +237,42 @@ static void finish_proposal(struct shard *s, struct proposal *p)
     mem_free(p);
 }
 
+static void on_resume(struct env_timer *timer)
+{
+    struct shard *s = container_of(timer, struct shard, resume_timer);
+    if (store_is_pressed(s->store)) {
+        env_timer_start(s->env, timer, RESUME_MS);
+    } else {
+        replica_resume(s->replica);
+    }
+}
+
+/*
+ * OK; or NEED, and replica_resume will be called: the store has to write first what it has, or
+ * other events have to have their turn.
+ */
+static enum status wait_for_room(struct shard *s)
+{
+    if (!store_is_pressed(s->store)) {
+        return STATUS_OK;
+    }
+    reached("shard: apply waits for room in the store");
+    if (!s->is_stopped) {
+        s->resume_timer.cb = on_resume;
+        env_timer_start(s->env, &s->resume_timer, RESUME_MS);
+    }
+    return STATUS_NEED;
+}
+
 enum status shard_apply(void *owner, uint64_t index, struct bytes entry)
 {
     struct shard *s = owner;
     uint64_t started_us = env_now_us(s->env);
     struct entry_reader reader;
-    enum status status = shard_probe_entry(s, index, entry);
+    enum status status = wait_for_room(s);
+    if (status == STATUS_OK) {
+        status = shard_probe_entry(s, index, entry);
+    }
     if (status == STATUS_OK) {
         status = entry_read(entry, &reader);
     }

@@ -5,6 +5,7 @@
  */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "data/slot.h"
 #include "shard/shard_parts.h"
 
 /* Keys found due in one look, as one EXPIREDUE. */
@@ -84,6 +85,21 @@ static bool is_locked(const struct shard *s, uint8_t database, struct bytes key)
 
 /* ---- one database ---------------------------------------------------------------------------- */
 
+/* Nothing is before the row that was found first; key: of that row, if there is one. */
+static void set_soonest(struct database *d, uint64_t expires_ms, struct bytes key)
+{
+    d->soonest_ms = expires_ms;
+    d->soonest_slot = expires_ms != UINT64_MAX ? slot_of_key(key) : 0;
+    d->soonest_hash = expires_ms != UINT64_MAX ? row_key_hash(key) : 0;
+}
+
+/* Applying takes about as long again. A disturbed loop is a leader that falls silent. */
+static bool is_late(const struct shard *s, uint64_t since_us)
+{
+    uint64_t look_us = s->options.expiry_look_us;
+    return look_us > 0 && env_now_us(s->env) - since_us >= look_us;
+}
+
 /* Adds keys until one is not due, a limit is met (OK) or a row is not at hand (NEED). */
 static enum status find_due(struct shard *s,
                             const struct keyspace *space,
@@ -93,7 +109,9 @@ static enum status find_due(struct shard *s,
 {
     struct database *d = &s->databases[space->database];
     bool is_first = true;
-    while (due->count < SHARD_EXPIRY_KEYS && due->keys.size < SHARD_EXPIRY_BYTES) {
+    uint64_t since_us = env_now_us(s->env);
+    while (due->count < SHARD_EXPIRY_KEYS && due->keys.size < SHARD_EXPIRY_BYTES &&
+           (due->count == 0 || !is_late(s, since_us))) {
         uint64_t expires_ms = UINT64_MAX;
         size_t before = due->keys.size;
         enum status status = next_row(s, space, from, &expires_ms, &due->keys);
@@ -101,7 +119,7 @@ static enum status find_due(struct shard *s,
             return status;
         }
         if (is_first) {
-            d->soonest_ms = expires_ms;
+            set_soonest(d, expires_ms, buf_bytes(&due->keys));
             is_first = false;
         }
         if (status == STATUS_NOT_FOUND || expires_ms > now_ms) {
@@ -135,16 +153,17 @@ static void propose_due(struct shard *s, uint8_t database, const struct due *due
 static enum status expire_database(struct shard *s, uint8_t database, struct buf *from)
 {
     struct keyspace space = shard_space(s, database);
+    const struct database *d = &s->databases[database];
     uint64_t wall_ms = env_wall_ms(s->env);
     uint64_t now_ms = wall_ms > s->time_ms ? wall_ms : s->time_ms;
-    if (s->databases[database].expiring == 0 || s->databases[database].soonest_ms > now_ms) {
+    if (d->expiring == 0 || d->soonest_ms > now_ms) {
         return STATUS_OK;
     }
     struct due *due = mem_alloc_zero(sizeof *due);
     buf_init(&due->keys, SHARD_EXPIRY_BYTES + 2u * LIMIT_KEY_BYTES);
     (void)buf_reserve(&due->keys, 1); /* the empty key has an address, too */
     buf_clear(from, SIZE_MAX);
-    row_key_append_expiry_from(from, &space, s->databases[database].soonest_ms);
+    row_key_append_expiry_from(from, &space, d->soonest_ms, d->soonest_slot, d->soonest_hash);
     enum status status = find_due(s, &space, now_ms, from, due);
     if (due->count > 0) {
         reached("shard: keys due that nobody asked for");
@@ -227,4 +246,5 @@ void shard_stop(struct shard *s)
 {
     s->is_stopped = true;
     env_timer_stop(s->env, &s->expiry_timer);
+    env_timer_stop(s->env, &s->resume_timer);
 }

@@ -14,10 +14,11 @@
 
 /* One log entry on its way: gathering, full, or proposed and not applied yet. */
 struct proposal {
-    struct list link; /* in shard.gathered or shard.proposed */
-    uint64_t number;  /* of this shard's proposals; grows */
-    uint64_t index;   /* once proposed */
-    uint32_t count;   /* commands */
+    struct list link;    /* in shard.gathered or shard.proposed */
+    uint64_t number;     /* of this shard's proposals; grows */
+    uint64_t index;      /* once proposed */
+    uint32_t count;      /* commands */
+    uint64_t rows_bytes; /* of rows that they may write, beyond their own size */
     uint64_t since_us;
     struct buf bytes;   /* until proposed */
     struct list writes; /* struct shard_request, in entry order */
@@ -101,6 +102,7 @@ struct shard {
     struct list fetches;   /* struct read_fetch */
 
     /* Active expiry. */
+    struct env_timer resume_timer; /* apply waits for the store to have room */
     struct env_timer expiry_timer;
     bool is_expiry_watched; /* the timer runs: this node leads and some key has an expiry */
     bool is_expiry_fetching;

@@ -84,6 +84,14 @@ void shard_each_prepared(struct shard *s,
     }
 }
 
+struct shard_txn_counts shard_txn_counts(const struct shard *s)
+{
+    return (struct shard_txn_counts){
+        .prepared = participant_prepared_count(s->participant),
+        .records = participant_record_count(s->participant),
+    };
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static uint32_t count_replies(struct bytes replies)

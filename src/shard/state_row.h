@@ -15,7 +15,7 @@ struct state_row {
     struct replica_base base; /* without a configuration: config.index 0 and no members */
     uint64_t time_ms;
     uint64_t operations;
-    struct database databases[LIMIT_DATABASES]; /* soonest_ms is not in it: 0 */
+    struct database databases[LIMIT_DATABASES]; /* what is soonest is not in it: 0 */
 };
 
 /* Appends the value. */

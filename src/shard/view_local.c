@@ -69,7 +69,11 @@ static void index_add(struct view_local *v, struct bytes key, uint64_t expires_m
 {
     if (expires_ms != 0) {
         struct database *d = &v->databases[v->space.database];
-        d->soonest_ms = expires_ms < d->soonest_ms ? expires_ms : d->soonest_ms;
+        if (expires_ms <= d->soonest_ms) {
+            d->soonest_ms = expires_ms;
+            d->soonest_slot = 0;
+            d->soonest_hash = 0;
+        }
         buf_clear(&v->index_key, SIZE_MAX);
         row_key_append_expiry(&v->index_key, &v->space, expires_ms, key);
         store_put(v->store, buf_bytes(&v->index_key), blob_create(0));
@@ -263,14 +267,12 @@ static enum status local_range(struct view *view,
         if (s != STATUS_OK) {
             break;
         }
-        if (is_expired(&object, v->now_ms)) {
-            continue;
-        }
-        if (is_due(v, &object) && !is_locked(v, buf_bytes(&key))) {
+        bool is_gone = is_expired(&object, v->now_ms);
+        if (!is_gone && is_due(v, &object) && !is_locked(v, buf_bytes(&key))) {
             s = need_expiry(v, buf_bytes(&key));
             break;
         }
-        go_on = fn(ctx, buf_bytes(&key), &object);
+        go_on = fn(ctx, buf_bytes(&key), is_gone ? NULL : &object);
     }
     buf_deinit(&key);
     return s == STATUS_NOT_FOUND ? STATUS_OK : s;

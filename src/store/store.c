@@ -76,7 +76,15 @@ void store_fail(struct store *s, const char *what)
 void store_put(struct store *s, struct bytes key, struct blob *value)
 {
     ensure(value != NULL);
+    s->turn_bytes += value->size;
     omap_put(&s->active, key, value);
+}
+
+bool store_is_pressed(const struct store *s)
+{
+    uint64_t waiting = s->active.bytes + s->folding.bytes;
+    return !s->is_starting &&
+           (s->turn_bytes > STORE_TURN_BYTES_MAX || waiting > STORE_OVERLAY_BYTES_MAX);
 }
 
 void store_delete(struct store *s, struct bytes key)

@@ -17,6 +17,7 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include "base/limits.h"
 #include "env/env.h"
 #include "store/engine.h"
 #include "store/omap.h"
@@ -27,6 +28,9 @@
 #define STORE_FOLD_ROWS_DEFAULT 65536u
 #define STORE_FOLD_BYTES_DEFAULT (16u * MIB)
 #define STORE_CACHE_BYTES_DEFAULT (64u * MIB)
+/* Written in one loop turn, or waiting for the engine: beyond it nothing more should be applied. */
+#define STORE_TURN_BYTES_MAX LIMIT_VALUE_BYTES
+#define STORE_OVERLAY_BYTES_MAX (4u * LIMIT_VALUE_BYTES)
 
 struct store_options {
     uint64_t fold_rows;   /* the overlay is folded from this many rows on, */
@@ -71,6 +75,7 @@ struct store {
     struct omap held;         /* rows that a seek returned in this turn */
     struct buf key;           /* of one call */
     struct buf needed;        /* where the last seek said NEED */
+    uint64_t turn_bytes;      /* put in this turn */
     bool has_cache;           /* the engine may say NEED */
     bool is_starting;         /* reads may block: nobody is served */
     bool is_folding;          /* a worker writes `folding` */
@@ -107,6 +112,12 @@ void store_deinit(struct store *s);
 /* Takes the reference. */
 void store_put(struct store *s, struct bytes key, struct blob *value);
 void store_delete(struct store *s, struct bytes key);
+/*
+ * True: enough was written for this turn, or more waits for the engine than should; whoever applies
+ * goes on in a later turn. Short commands can write long rows: without this one turn could fill any
+ * memory, and last for any time. Never before store_ready: replay folds between the records.
+ */
+bool store_is_pressed(const struct store *s);
 /*
  * OK, NOT_FOUND or NEED. The blob is borrowed until the next write or the end of the loop turn;
  * where nothing says NEED (store_may_need) only until the next write or the end of the callback.

@@ -115,6 +115,7 @@ static void retire(struct store *s, uint64_t rows_max)
 /* What was borrowed in this turn ends here. */
 static void end_turn(struct store *s)
 {
+    s->turn_bytes = 0;
     store_seen_destroy_all(&s->seen);
     omap_deinit(&s->held);
     if (!s->is_folding) {

@@ -18,10 +18,10 @@ NODE_OF_IOREDIS_6 = 20  # the oldest Node.js it runs on
 
 def node_version():
     try:
-        said = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=20).stdout
+        done = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=20)
     except OSError:
         return 0
-    return int(re.match(r"v(\d+)", said)[1])
+    return int(re.match(r"v(\d+)", done.stdout)[1])
 
 
 def run_tests(package, cluster):

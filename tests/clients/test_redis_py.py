@@ -45,7 +45,7 @@ def test_connects(cluster):
         r = connect(cluster, node, client_name="app", db=3)
         check_eq(r.ping(), True, "PING")
         check_eq(r.client_getname(), "app", "name given at connecting")
-        check_eq(r.client_info()["db"], "3" if isinstance(r.client_info()["db"], str) else 3, "database")
+        check_eq(str(r.client_info()["db"]), "3", "database")
         check_eq(r.echo("hello"), b"hello", "ECHO")
         check(isinstance(r.client_id(), int), "CLIENT ID")
         r.close()
@@ -53,7 +53,9 @@ def test_connects(cluster):
 
 def test_from_url_and_decoding(cluster):
     r = redis.Redis.from_url(
-        f"redis://127.0.0.1:{cluster.nodes[0].port}/5", decode_responses=True, health_check_interval=1
+        f"redis://127.0.0.1:{cluster.nodes[0].port}/5",
+        decode_responses=True,
+        health_check_interval=1,
     )
     check_eq(r.set("k", "é"), True, "SET")
     check_eq(r.get("k"), "é", "GET decoded")
@@ -70,7 +72,7 @@ def test_password_is_refused_as_redis_does(cluster):
         connect(cluster, password="secret").ping,
     )
     check_raises(
-        redis.ResponseError, "WRONGPASS invalid username-password", connect(cluster).auth, "x", "nobody"
+        redis.ResponseError, "WRONGPASS invalid", connect(cluster).auth, "x", "nobody"
     )
 
 
@@ -210,7 +212,8 @@ def test_expiry(cluster):
     check_eq(r.expire("e", 200, nx=True), False, "EXPIRE NX")
     check_eq(r.pexpire("e", 70_000, xx=True), True, "PEXPIRE XX")
     check(60_000 < r.pttl("e") <= 70_000, "PTTL")
-    check_eq(r.expireat("e", datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)), True, "EXPIREAT")
+    far = datetime.datetime(2100, 1, 1, tzinfo=datetime.timezone.utc)
+    check_eq(r.expireat("e", far), True, "EXPIREAT")
     check_eq(r.pexpireat("e", 4102444800123), True, "PEXPIREAT")
     check_eq(r.persist("e"), True, "PERSIST")
     check_eq((r.ttl("e"), r.ttl("missing")), (-1, -2), "TTL")
@@ -349,7 +352,8 @@ def test_dump_and_restore(cluster):
         check_eq(r.restore("{d}2", 0, payload, replace=True), b"OK", "RESTORE")
         check_eq(r.get("{d}2"), value, "what was restored")
     check_raises(redis.ResponseError, "BUSYKEY", r.restore, "{d}2", 0, payload)
-    check_raises(redis.ResponseError, "version or checksum", r.restore, "new", 0, payload[:-1] + b"!")
+    broken = payload[:-1] + b"!"
+    check_raises(redis.ResponseError, "version or checksum", r.restore, "new", 0, broken)
     check_eq(r.restore("{d}3", 4102444800123, payload, absttl=True), b"OK", "RESTORE ABSTTL")
     check_eq(r.pexpiretime("{d}3"), 4102444800123, "the time restored")
     check_eq(r.dump("missing"), None, "DUMP of nothing")
@@ -380,7 +384,8 @@ def test_config(cluster):
     check_eq(r.config_get("nosuch"), {}, "CONFIG GET of nothing")
     check(len(r.config_get("*")) > 5, "CONFIG GET *")
     check_eq(r.config_set("slowlog-log-slower-than", 20000), True, "CONFIG SET")
-    check_eq(r.config_get("slowlog*")["slowlog-log-slower-than"], "20000", "CONFIG GET of a pattern")
+    found = r.config_get("slowlog*")
+    check_eq(found["slowlog-log-slower-than"], "20000", "CONFIG GET of a pattern")
     check_eq(r.config_resetstat(), True, "CONFIG RESETSTAT")
     check_raises(redis.ResponseError, "Unknown option", r.config_set, "nosuch", 1)
 
@@ -434,11 +439,12 @@ def test_monitor(cluster):
 
 def test_errors_have_their_classes(cluster):
     r = connect(cluster)
-    check_raises(redis.ResponseError, "wrong number of arguments for 'get'", r.execute_command, "GET")
-    check_raises(redis.ResponseError, "unknown command 'NOSUCH'", r.execute_command, "NOSUCH")
-    check_raises(redis.ResponseError, "syntax error", r.execute_command, "SET", "k", "v", "WRONG")
+    call = r.execute_command
+    check_raises(redis.ResponseError, "wrong number of arguments for 'get'", call, "GET")
+    check_raises(redis.ResponseError, "unknown command 'NOSUCH'", call, "NOSUCH")
+    check_raises(redis.ResponseError, "syntax error", call, "SET", "k", "v", "WRONG")
     check_raises(redis.ResponseError, "invalid expire time", r.setex, "k", 0, "v")
-    check_raises(redis.ResponseError, "DB index is out of range", r.execute_command, "SELECT", 99)
+    check_raises(redis.ResponseError, "DB index is out of range", call, "SELECT", 99)
 
 
 def test_commands_over_groups(cluster):
@@ -530,9 +536,11 @@ def test_reconnects_when_its_node_is_killed(cluster):
 
 def test_retries_by_itself(cluster):
     """A connection that the server closed while it was idle is replaced without an error."""
-    r = connect(cluster, retry=Retry(ConstantBackoff(0.05), 5), retry_on_error=[redis.ConnectionError])
+    retry = Retry(ConstantBackoff(0.05), 5)
+    r = connect(cluster, retry=retry, retry_on_error=[redis.ConnectionError])
     check_eq(r.set("k", "1"), True, "SET")
-    check_eq(connect(cluster).client_kill_filter(skipme=True, _type="normal") >= 1, True, "CLIENT KILL")
+    killed = connect(cluster).client_kill_filter(skipme=True, _type="normal")
+    check(killed >= 1, "CLIENT KILL")
     check_eq(r.get("k"), b"1", "GET on a new connection")
 
 

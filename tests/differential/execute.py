@@ -219,7 +219,8 @@ class Execution:
         for side in self.sides:
             reply = side.connections[RESP2].call("KEYS", "*")
             self.notice_unsettled(reply)
-            all_keys.append({key for _, key in reply[1]} if reply[0] == "*" else {show(reply).encode()})
+            keys = reply[1] if reply[0] == "*" else [("-", show(reply).encode())]
+            all_keys.append({key for _, key in keys})
         found = []
         for key in sorted(all_keys[0] ^ all_keys[1]):
             texts = ["there" if key in keys else "missing" for keys in all_keys]

@@ -82,7 +82,7 @@ class Generator:
     # Values.
 
     def value(self):
-        return self.pick(values.VALUES)
+        return self.pick(values.VALUES if self.chance(0.98) else values.LONG_VALUES)
 
     def integer(self):
         kind = self.random.random()

@@ -163,9 +163,12 @@ def scan_wrong(g):
     bad = g.pick(
         [
             [b"abc"], [b"1x"], [b"99999999999999999999999"], [b" 0"],
-            [b"0", b"COUNT", b"0"], [b"0", b"COUNT", b"-1"], [b"0", b"COUNT", b"x"], [b"0", b"COUNT"],
-            [b"0", b"MATCH"], [b"0", b"TYPE"], [b"0", b"NOSUCH", b"x"], [b"0", b"MATCH", b"*", b"x"],
+            [b"0", b"COUNT", b"0"], [b"0", b"COUNT", b"-1"], [b"0", b"COUNT", b"x"],
+            [b"0", b"COUNT"],
+            [b"0", b"MATCH"], [b"0", b"TYPE"], [b"0", b"NOSUCH", b"x"],
+            [b"0", b"MATCH", b"*", b"x"],
             [b"0", b"COUNT", b"9223372036854775808"], [b"x", b"NOSUCH"], [b"x", b"COUNT", b"0"],
+            [b"-1", b"COUNT", b"x"], [b"18446744073709551615", b"NOSUCH", b"x"],
         ]  # fmt: skip
     )
     return Step([[b"SCAN", *bad]])
@@ -188,8 +191,12 @@ def counted_object(g):
 def memory_usage(g):
     """Redis tells it also of keys whose time is up: looked for first, these are gone."""
     key = g.key()
-    options = g.pick([[], [], [b"SAMPLES", b"0"], [b"SAMPLES", b"5"], [b"SAMPLES", b"-1"], [b"SAMPLES"],
-                      [b"SAMPLES", b"x"], [b"NOSUCH", b"1"]])  # fmt: skip
+    options = g.pick(
+        [
+            [], [], [b"SAMPLES", b"0"], [b"SAMPLES", b"5"], [b"SAMPLES", b"-1"], [b"SAMPLES"],
+            [b"SAMPLES", b"x"], [b"NOSUCH", b"1"],
+        ]
+    )  # fmt: skip
     return Step([[b"EXISTS", key], [b"MEMORY", g.word("USAGE"), key, *options]])
 
 
@@ -208,7 +215,8 @@ def restore(g):
         payload = g.pick(payloads.UNKNOWN_TYPES)
     if g.chance(0.15):
         at = g.random.randrange(len(payload))
-        payload = payload[:at] + bytes([payload[at] ^ 1 << g.random.randrange(8)]) + payload[at + 1 :]
+        spoiled = bytes([payload[at] ^ 1 << g.random.randrange(8)])
+        payload = payload[:at] + spoiled + payload[at + 1 :]
     elif g.chance(0.1):
         payload = payload[: g.random.randrange(len(payload))]
     options = []

@@ -1,11 +1,10 @@
-"""Connection and server commands whose replies are the same every time, and what clients get wrong."""
+"""Connection and server commands whose replies are the same every time, and clients' mistakes."""
 
 from generator import ALONE, PRODUCTIONS, RISKY, production
 from sequence import Step
 
 NAMES = [b"name", b"", b"two words", b"tab\t", b"n\xc3\xa9", b"n" * 50]
 CONTAINERS = ["CLIENT", "CONFIG", "OBJECT", "COMMAND", "MEMORY", "SLOWLOG", "LATENCY"]
-SETTINGS = [b"maxmemory", b"databases", b"appendonly", b"save", b"timeout", b"nosuch", b"max*policy", b""]
 
 
 @production(2)
@@ -25,7 +24,8 @@ def hello(g):
             [], [b"2"], [b"3"], [b"3"], [b"2", b"SETNAME", b"me"], [b"3", b"SETNAME", b"two words"],
             [b"3", b"AUTH", b"default", b"any"], [b"3", b"AUTH", b"nobody", b"any"], [b"4"], [b"1"],
             [b"abc"], [b"3", b"NOSUCH"], [b"3", b"SETNAME"], [b"3", b"AUTH", b"x"], [b""],
-            [b"3", b"SETNAME", b"a", b"SETNAME", b"b"], [b"2", b"AUTH", b"default", b"x", b"SETNAME", b"q"],
+            [b"3", b"SETNAME", b"a", b"SETNAME", b"b"],
+            [b"2", b"AUTH", b"default", b"x", b"SETNAME", b"q"],
         ]  # fmt: skip
     )
     return [b"HELLO", *options]
@@ -33,7 +33,8 @@ def hello(g):
 
 @production(1)
 def auth(g):
-    return [b"AUTH", *g.pick([[b"x"], [b"default", b"x"], [b"nobody", b"x"], [b""], [], [b"a", b"b", b"c"]])]
+    rest = [[b"x"], [b"default", b"x"], [b"nobody", b"x"], [b""], [], [b"a", b"b", b"c"]]
+    return [b"AUTH", *g.pick(rest)]
 
 
 @production(1)
@@ -46,7 +47,8 @@ def reset(g):
 def client(g):
     rest = g.pick(
         [
-            [b"GETNAME"], [b"GETNAME"], [b"SETNAME", g.pick(NAMES)], [b"SETNAME"], [b"SETNAME", b"a", b"b"],
+            [b"GETNAME"], [b"GETNAME"], [b"SETNAME", g.pick(NAMES)], [b"SETNAME"],
+            [b"SETNAME", b"a", b"b"],
             [b"ID"], [b"ID", b"x"], [b"INFO"], [b"LIST"], [b"LIST", b"TYPE", b"normal"],
             [b"LIST", b"TYPE", b"nosuch"], [b"LIST", b"ID", b"x"], [b"LIST", b"NOSUCH"],
             [b"LIST", b"ID"], [b"LIST", b"TYPE", b"pubsub"], [b"LIST", b"ID", b"0"],
@@ -56,10 +58,13 @@ def client(g):
             [b"KILL", b"1.2.3.4:5"], [b"KILL", b"ID", b"999999999"], [b"KILL", b"ID", b"x"],
             [b"KILL", b"TYPE", b"nosuch"], [b"KILL", b"NOSUCH", b"x"], [b"KILL"], [b"KILL", b"ID"],
             [b"KILL", b"ID", b"0"], [b"KILL", b"ADDR", b"1.2.3.4:5"], [b"KILL", b"USER", b"nobody"],
-            [b"KILL", b"SKIPME", b"x"], [b"KILL", b"TYPE", b"pubsub"], [b"KILL", b"LADDR", b"1.2.3.4:5"],
+            [b"KILL", b"SKIPME", b"x"], [b"KILL", b"TYPE", b"pubsub"],
+            [b"KILL", b"LADDR", b"1.2.3.4:5"],
             [b"KILL", b"USER", b"default", b"ID", b"999999999"],
-            [b"KILL", b"ID", b"999999999", b"SKIPME", b"no"], [b"REPLY", b"x"], [b"REPLY"], [b"REPLY", b"ON"],
-            [b"PAUSE", b"x"], [b"PAUSE", b"-1"], [b"PAUSE", b"0", b"x"], [b"PAUSE"], [b"CACHING", b"x"],
+            [b"KILL", b"ID", b"999999999", b"SKIPME", b"no"], [b"REPLY", b"x"], [b"REPLY"],
+            [b"REPLY", b"ON"],
+            [b"PAUSE", b"x"], [b"PAUSE", b"-1"], [b"PAUSE", b"0", b"x"], [b"PAUSE"],
+            [b"CACHING", b"x"],
             [b"SETINFO", b"LIB-NAME", b"x"], [b"NOSUCH"], [b"TRACKINGINFO"], [b"TRACKING", b"OFF"],
             [b"NO-TOUCH", b"ON"], [b"MAINT_NOTIFICATIONS", b"ON"],
         ]  # fmt: skip
@@ -73,10 +78,14 @@ def client_reply(g):
     key = g.key()
     return g.pick(
         [
-            Step([[b"CLIENT", b"REPLY", b"SKIP"], [b"SET", key, b"skipped"], [b"GET", key]], replies=1),
+            Step(
+                [[b"CLIENT", b"REPLY", b"SKIP"], [b"SET", key, b"skipped"], [b"GET", key]],
+                replies=1,
+            ),
             Step(
                 [
-                    [b"CLIENT", b"REPLY", b"OFF"], [b"SET", key, b"unseen"], [b"NOSUCH"], [b"GET", key],
+                    [b"CLIENT", b"REPLY", b"OFF"], [b"SET", key, b"unseen"], [b"NOSUCH"],
+                    [b"GET", key],
                     [b"CLIENT", b"REPLY", b"ON"], [b"GET", key],
                 ],
                 replies=2,
@@ -90,16 +99,21 @@ def command_(g):
     name = g.pick(sorted(PRODUCTIONS)).rstrip("_").replace("_", "-").encode()
     rest = g.pick(
         [
-            [b"INFO", name], [b"INFO", b"get", b"nosuch", b"set"], [b"INFO", b"NOSUCH"], [b"INFO", b"config", b"client"], [b"INFO", b"client|id"],
-            [b"GETKEYS", b"MSET", b"a", b"1", b"b", b"2"], [b"GETKEYS", b"GET"], [b"GETKEYS", b"PING"],
-            [b"GETKEYS", b"NOSUCH", b"x"], [b"GETKEYS"], [b"GETKEYS", b"BITOP", b"AND", b"a", b"b", b"c"],
+            [b"INFO", name], [b"INFO", b"get", b"nosuch", b"set"], [b"INFO", b"NOSUCH"],
+            [b"INFO", b"config", b"client"], [b"INFO", b"client|id"],
+            [b"GETKEYS", b"MSET", b"a", b"1", b"b", b"2"], [b"GETKEYS", b"GET"],
+            [b"GETKEYS", b"PING"],
+            [b"GETKEYS", b"NOSUCH", b"x"], [b"GETKEYS"],
+            [b"GETKEYS", b"BITOP", b"AND", b"a", b"b", b"c"],
             [b"GETKEYS", b"OBJECT", b"ENCODING", b"k"], [b"GETKEYS", b"DEL", b"a", b"b"],
             [b"GETKEYSANDFLAGS", b"SET", b"a", b"1"], [b"GETKEYSANDFLAGS", b"COPY", b"a", b"b"],
-            [b"GETKEYSANDFLAGS", b"GETEX", b"a", b"PERSIST"], [b"GETKEYSANDFLAGS", b"LCS", b"a", b"b"],
+            [b"GETKEYSANDFLAGS", b"GETEX", b"a", b"PERSIST"],
+            [b"GETKEYSANDFLAGS", b"LCS", b"a", b"b"],
             [b"COUNT", b"x"], [b"LIST", b"FILTERBY", b"PATTERN", b"getr*"], [b"LIST", b"x"],
             [b"LIST", b"FILTERBY", b"NOSUCH", b"x"], [b"LIST", b"FILTERBY", b"PATTERN", b"nosuch*"],
             [b"DOCS", b"nosuch"], [b"NOSUCH"],
-            [b"LIST", b"FILTERBY", b"MODULE", b"nosuch"], [b"LIST", b"FILTERBY", b"ACLCAT", b"bitmap"],
+            [b"LIST", b"FILTERBY", b"MODULE", b"nosuch"],
+            [b"LIST", b"FILTERBY", b"ACLCAT", b"bitmap"],
         ]  # fmt: skip
     )
     return [b"COMMAND", *rest]
@@ -126,10 +140,14 @@ def unknown_subcommand(g):
 def config(g):
     rest = g.pick(
         [
-            [b"GET"], [b"SET"], [b"SET", b"maxmemory"], [b"GET", b"nosuch"], [b"SET", b"nosuch", b"1"],
-            [b"GET", b"databases"], [b"GET", b"maxmemory-policy"], [b"GET", b"appendonly", b"appendonly"],
-            [b"GET", b"save"], [b"GET", b"nosuch*"], [b"SET", b"timeout", b"abc"], [b"SET", b"timeout", b"-1"],
-            [b"SET", b"timeout", b"0", b"timeout", b"0"], [b"SET", b"timeout", b"0", b"nosuch", b"1"],
+            [b"GET"], [b"SET"], [b"SET", b"maxmemory"], [b"GET", b"nosuch"],
+            [b"SET", b"nosuch", b"1"],
+            [b"GET", b"databases"], [b"GET", b"maxmemory-policy"],
+            [b"GET", b"appendonly", b"appendonly"],
+            [b"GET", b"save"], [b"GET", b"nosuch*"], [b"SET", b"timeout", b"abc"],
+            [b"SET", b"timeout", b"-1"],
+            [b"SET", b"timeout", b"0", b"timeout", b"0"],
+            [b"SET", b"timeout", b"0", b"nosuch", b"1"],
             [b"SET", b"databases", b"3"], [b"RESETSTAT", b"x"], [b"SET", b"timeout", b"0"],
             [b"GET", b"maxmemory"], [b"SET", b"slowlog-max-len", b"x"], [b"GET", b"lfu-*"],
             [b"SET", b"timeout", b"0", b"slowlog-max-len"], [b"GET", b"slowlog-max-len"],
@@ -146,11 +164,13 @@ def server(g):
             [b"WAIT", b"x", b"0"], [b"WAIT", b"0", b"-1"], [b"WAIT", b"0"], [b"INFO", b"nosuch"],
             [b"INFO", b"keyspace"], [b"INFO", b"server", b"clients"], [b"SLOWLOG", b"LEN"],
             [b"SLOWLOG", b"GET", b"x"], [b"SLOWLOG", b"GET", b"-2"], [b"SLOWLOG", b"GET", b"0"],
-            [b"LATENCY", b"LATEST"], [b"LATENCY", b"HISTORY", b"nosuch"], [b"LATENCY", b"RESET", b"nosuch"],
+            [b"LATENCY", b"LATEST"], [b"LATENCY", b"HISTORY", b"nosuch"],
+            [b"LATENCY", b"RESET", b"nosuch"],
             [b"DEBUG", b"SLEEP", b"0"], [b"DEBUG", b"SLEEP"],
             [b"DEBUG", b"NOSUCH"], [b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1"], [b"DEBUG"],
             [b"MEMORY", b"DOCTOR", b"x"], [b"LOLWUT", b"VERSION", b"x"], [b"SHUTDOWN", b"NOSUCH"],
-            [b"SHUTDOWN", b"SAVE", b"NOSAVE"], [b"SHUTDOWN", b"ABORT"], [b"ROLE", b"x"], [b"SWAPDB", b"0"],
+            [b"SHUTDOWN", b"SAVE", b"NOSAVE"], [b"SHUTDOWN", b"ABORT"], [b"ROLE", b"x"],
+            [b"SWAPDB", b"0"],
             [b"CONFIG", b"RESETSTAT"], [b"SLOWLOG", b"RESET", b"x"],
             [b"SLOWLOG", b"GET", b"1", b"2"],
         ]  # fmt: skip
@@ -170,8 +190,10 @@ def inline(g):
         [
             (b"PING\r\n", 1), (b"ping\n", 1), (b"\r\n\r\nPING\r\n", 1), (b"  PING   \r\n", 1),
             (b'SET %s "a b\\x00\\"\\n"\r\nGET %s\r\n' % (key, key), 2), (b"GET '%s'\r\n" % key, 1),
-            (b"SET %s 'it\\'s'\r\nGET %s\r\n" % (key, key), 2), (b"NOSUCH a b\r\n", 1), (b"GET\r\n", 1),
-            (b'SET %s ""\r\n' % key, 1), (b"*0\r\n*-1\r\nPING\r\n", 1), (b'ECHO "\\x41\\q\\t"\r\n', 1),
+            (b"SET %s 'it\\'s'\r\nGET %s\r\n" % (key, key), 2), (b"NOSUCH a b\r\n", 1),
+            (b"GET\r\n", 1),
+            (b'SET %s ""\r\n' % key, 1), (b"*0\r\n*-1\r\nPING\r\n", 1),
+            (b'ECHO "\\x41\\q\\t"\r\n', 1),
             (b"*1\r\n$4\r\nPING\r\nPING\r\n*1\r\n$4\r\nPING\r\n", 3), (b'"PING"\r\n', 1),
         ]  # fmt: skip
     )
@@ -183,9 +205,11 @@ def broken(g):
     """Ends the connection: after the error nothing more is answered."""
     raw = g.pick(
         [
-            b"*x\r\n", b"*2147483648\r\n", b"*9999999999999\r\n", b"*1\r\nPING\r\n", b"*1\r\n$-1\r\n",
+            b"*x\r\n", b"*2147483648\r\n", b"*9999999999999\r\n", b"*1\r\nPING\r\n",
+            b"*1\r\n$-1\r\n",
             b"*1\r\n$x\r\n", b"*1\r\n$99999999999\r\n", b"PING \"unbalanced\r\n", b'SET k "a"b\r\n',
-            b"*1\r\n$4\r\nQUIT\r\n*1\r\n$4\r\nPING\r\n", b"QUIT\r\nPING\r\n", b"*2\r\n$3\r\nGET\r\n:1\r\n",
+            b"*1\r\n$4\r\nQUIT\r\n*1\r\n$4\r\nPING\r\n", b"QUIT\r\nPING\r\n",
+            b"*2\r\n$3\r\nGET\r\n:1\r\n",
             b"*1\r\n$\r\n", b"*\r\nPING\r\n", b"*1\r\n\r\nPING\r\n", b"*1 \r\n$4\r\nPING\r\n",
         ]  # fmt: skip
     )

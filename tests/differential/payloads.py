@@ -1,10 +1,10 @@
-"""What RESTORE is given: payloads of redis-server 7.0.15, and hand-made ones with a right checksum."""
+"""What RESTORE is given: payloads of redis-server 7.0.15, and hand-made ones."""
 
 POLYNOMIAL = 0x95AC9329AC4BC9B5  # CRC-64 of Jones, reflected
 VERSION = 10
 TYPE_STRING = 0
 
-# DUMP of the empty string, 10, -129, 40000, 2147483647, "hello world", 200 times "a", 500 times "ab".
+# DUMP of "", 10, -129, 40000, 2147483647, "hello world", 200 times "a", 500 times "ab".
 WRITTEN_BY_REDIS = [
     bytes.fromhex(text)
     for text in (

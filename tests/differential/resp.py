@@ -1,7 +1,8 @@
 """RESP2 and RESP3 as they are on the wire: a reader that keeps types, and text for people.
 
-A reply is a tuple (type byte, value): ("$", b"x"), (":", 5), ("*", [reply, ...]), ("%", [key, value,
-...]). The two nulls of RESP2 are ("$", None) and ("*", None), that of RESP3 is ("_", None).
+A reply is a tuple (type byte, value): ("$", b"x"), (":", 5), ("*", [reply, ...]),
+("%", [key, value, ...]). The two nulls of RESP2 are ("$", None) and ("*", None), that of RESP3 is
+("_", None).
 """
 
 import socket

@@ -135,7 +135,8 @@ def compare_servers(reference, subject, known, seeds):
     started = time.monotonic()
     run.all(seeds)
     took = time.monotonic() - started
-    print(f"{run.commands} commands in {len(seeds)} sequences, {took:.1f} s; seeds {seeds[0]}-{seeds[-1]}")
+    shown = f"seeds {seeds[0]}-{seeds[-1]}"
+    print(f"{run.commands} commands in {len(seeds)} sequences, {took:.1f} s; {shown}")
     if run.repeated:
         print(f"{run.repeated} sequences run again: the cluster was changing")
     return run

@@ -73,7 +73,8 @@ def found_and_shrunk(reference, subject, wanted):
     check(cases, f"not found: {wanted}; but {[d[0].kind() for _, d in run.failed][:5]}")
     sequence, difference = run.shrunk(*cases[0])
     check(len(sequence.steps) <= STEPS_MAX, f"{wanted}: {len(sequence.steps)} steps remain")
-    check(run_against(reference, subject, [sequence.seed]).failed, "the seed alone does not show it")
+    again = run_against(reference, subject, [sequence.seed])
+    check(again.failed, "the seed alone does not show it")
     return difference
 
 

@@ -15,6 +15,7 @@
 struct row {
     uint64_t place;
     uint8_t database;
+    bool is_expired;
     char key[KEY_BYTES];
 };
 
@@ -52,7 +53,7 @@ static enum status range(struct view *v, uint16_t slot, uint32_t hash, view_rang
         if (i >= rows->missing) {
             return STATUS_NEED;
         }
-        if (!fn(ctx, bytes_of_text(row->key), &object)) {
+        if (!fn(ctx, bytes_of_text(row->key), row->is_expired ? NULL : &object)) {
             break;
         }
     }
@@ -116,7 +117,7 @@ static enum command_result the_result;
 static const char *run(struct rows *rows, const char *text)
 {
     static char shown[512];
-    static char words[256];
+    static char words[LIMIT_PATTERN_BYTES + 64];
     struct bytes args[16];
     size_t count = 0;
     (void)snprintf(words, sizeof words, "%s", text);
@@ -277,6 +278,7 @@ TEST(errors_as_redis)
         {"SCAN 0 MATCH", "-ERR syntax error "},
         {"SCAN 0 TYPE", "-ERR syntax error "},
         {"SCAN 0 FOO 1", "-ERR syntax error "},
+        {"SCAN -1 COUNT x", "-ERR value is not an integer or out of range "},
         {"KEYS", "-ERR wrong number of arguments for 'keys' command "},
         {"KEYS a b", "-ERR wrong number of arguments for 'keys' command "},
         {"RANDOMKEY a", "-ERR wrong number of arguments for 'randomkey' command "},
@@ -335,6 +337,53 @@ TEST(one_call_has_a_limit)
     const char *reply = run(rows, "SCAN 0 COUNT 1000000");
     (void)snprintf(text, sizeof text, "%s", reply_of(rows->rows[SCAN_KEYS_MAX].place, "*4096 "));
     CHECK(strncmp(reply, text, strlen(text)) == 0);
+}
+
+static const char *scan_matching(struct rows *rows, size_t pattern_size)
+{
+    char pattern[LIMIT_PATTERN_BYTES + 2];
+    char text[LIMIT_PATTERN_BYTES + 64];
+    memset(pattern, '0', pattern_size);
+    pattern[0] = '*';
+    pattern[pattern_size] = '\0';
+    (void)snprintf(text, sizeof text, "SCAN 0 COUNT 1000000 MATCH %s", pattern);
+    return run(rows, text);
+}
+
+/* Nor does a pattern that every byte of every key has to be compared with. */
+TEST(patterns_have_a_limit)
+{
+    struct rows *rows = rows_start();
+    char key[KEY_BYTES];
+    for (unsigned i = 0; i < SCAN_KEYS_MAX; i++) {
+        (void)snprintf(key, sizeof key, "{t}%012u", i);
+        add(rows, key);
+    }
+    const size_t key_size = strlen(key);
+    CHECK_TEXT(scan_matching(rows, 100), "*2 $1 0 *0 ");
+    size_t stop =
+        (SCAN_MATCH_STEPS + LIMIT_PATTERN_BYTES * key_size - 1) / (LIMIT_PATTERN_BYTES * key_size);
+    CHECK(stop < SCAN_KEYS_MAX);
+    CHECK_TEXT(scan_matching(rows, LIMIT_PATTERN_BYTES), reply_of(rows->rows[stop].place, "*0 "));
+    CHECK_TEXT(scan_matching(rows, LIMIT_PATTERN_BYTES + 1), "-ERR pattern is too long ");
+}
+
+/* Nor does it pass more of them because they have expired; they are not what COUNT asks for. */
+TEST(expired_keys_count_for_the_limit)
+{
+    struct rows *rows = rows_start();
+    char key[KEY_BYTES];
+    for (unsigned i = 0; i < KEYS_MAX; i++) {
+        (void)snprintf(key, sizeof key, "{t}%u", i);
+        add(rows, key);
+    }
+    for (unsigned i = 0; i < KEYS_MAX; i++) {
+        rows->rows[i].is_expired = i != 1;
+    }
+    char keys[64];
+    (void)snprintf(keys, sizeof keys, "*1 $%zu %s ", strlen(rows->rows[1].key), rows->rows[1].key);
+    CHECK_TEXT(run(rows, "SCAN 0 COUNT 2"), reply_of(rows->rows[SCAN_KEYS_MAX].place, keys));
+    CHECK_TEXT(run(rows, "SCAN 0 COUNT 1"), reply_of(rows->rows[2].place, keys));
 }
 
 TEST(dbsize_counts_its_database)

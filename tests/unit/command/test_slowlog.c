@@ -118,6 +118,22 @@ TEST(passwords)
     for (size_t i = 0; i < 6; i++) {
         CHECK_EQ(command_arg_is_secret(&set, config, 6, i), i == 5);
     }
+    struct bytes migrate[] = {bytes_of_text("migrate"),
+                              bytes_of_text("host"),
+                              bytes_of_text("1"),
+                              bytes_of_text("k"),
+                              bytes_of_text("0"),
+                              bytes_of_text("1"),
+                              bytes_of_text("Auth"),
+                              bytes_of_text("p"),
+                              bytes_of_text("copy"),
+                              bytes_of_text("AUTH2"),
+                              bytes_of_text("u"),
+                              bytes_of_text("p")};
+    for (size_t i = 0; i < 12; i++) {
+        bool is_password = i == 7 || i >= 10;
+        CHECK_EQ(command_arg_is_secret(find("migrate", NULL), migrate, 12, i), is_password);
+    }
     struct bytes get[] = {bytes_of_text("get"), bytes_of_text("auth")};
     CHECK(!command_arg_is_secret(find("get", NULL), get, 2, 1));
 }

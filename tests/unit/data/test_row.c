@@ -55,8 +55,12 @@ TEST(expiry_row_key_golden)
     buf_init(&begin, 64);
     row_key_append_expiry(&row, &space, 0x1122334455667788, bytes_of("a\0b", 3));
     CHECK_BYTES(buf_bytes(&row), bytes_of(golden, sizeof golden));
-    row_key_append_expiry_from(&from, &space, 0x1122334455667788);
-    CHECK_BYTES(buf_bytes(&from), bytes_of(golden, 20));
+    row_key_append_expiry_from(&from,
+                               &space,
+                               0x1122334455667788,
+                               slot_of_key(bytes_of("a\0b", 3)),
+                               row_key_hash(bytes_of("a\0b", 3)));
+    CHECK_BYTES(buf_bytes(&from), bytes_of(golden, ROW_KEY_EXPIRY_PREFIX_BYTES));
     row_key_append_space(&begin, &space, ROW_KIND_EXPIRY);
     CHECK_BYTES(buf_bytes(&begin), bytes_of(golden, ROW_KEY_SPACE_BYTES));
     buf_deinit(&row);

@@ -268,7 +268,7 @@ TEST(commands_without_keys)
     fake_env_forget(&w.env);
     world_stop(&w);
     check_refused(&(struct sent){"scan 17592186044416", 0, 0}, plain); /* of group 2 */
-    check_refused(&(struct sent){"scan 70368744177664", 0, 0}, plain); /* of no group */
+    check_refused(&(struct sent){"scan 70368744177664", 0, 0}, plain); /* of the last */
     check_refused(&(struct sent){"scan -1", 0, 0}, plain);
     check_refused(&(struct sent){"scan x", 0, 0}, plain);
     check_refused(&(struct sent){"flushall", 0, 0}, plain); /* a write without id */

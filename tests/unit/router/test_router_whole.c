@@ -231,13 +231,15 @@ TEST(cursors_that_no_group_has)
     world_start(&w);
     submit(&w, &a[0], 0, "scan x");
     submit(&w, &a[1], 0, "get b");
-    submit(&w, &a[2], 0, scan_at(CURSOR(4 * GROUP_SLOTS)));
-    submit(&w, &a[3], 0, "scan -1");
+    submit(&w, &a[2], 1, scan_at(CURSOR(4 * GROUP_SLOTS)));
+    submit(&w, &a[3], 2, "scan -1 count x"); /* its options may be wrong, too */
     turn(&w);
     CHECK_EVENTS(&w,
-                 "here g1 get b\ndone scan x: -ERR invalid cursor\n"
-                 "done scan 70368744177664: *2 $1 0 *0\ndone scan -1: *2 $1 0 *0\n");
+                 "here g1 get b\nto 2: t1 g4 scan 70368744177664\n"
+                 "to 2: t2 g4 scan -1 count x\ndone scan x: -ERR invalid cursor\n");
     answer_here(&w, 1, SHARD_DONE, "$-1\r\n");
+    done(&w, 2, 1, 0, "+a\r\n");
+    done(&w, 2, 2, 0, "+b\r\n");
     ask_end(a, 4);
     fake_env_forget(&w.env);
     world_stop(&w);
@@ -416,34 +418,35 @@ TEST(steps_that_go_wrong)
     }
 }
 
-/* One reply holds no more than the largest value. */
-TEST(too_many_keys)
+/* A reply of SCAN with count keys of key_size bytes each; as text. */
+static void write_page(struct buf *out, uint64_t cursor, size_t count, size_t key_size)
+{
+    buf_clear(out, SIZE_MAX);
+    scan_write_header(out, cursor, count);
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(out, "$%zu\r\n", key_size);
+        memset(buf_reserve(out, key_size), 'k', key_size);
+        buf_extend(out, key_size);
+        buf_append_text(out, "\r\n");
+    }
+    buf_append(out, "", 1); /* the zero byte ends it for the fake only */
+}
+
+#define PAGES_MAX 10u
+
+/* Of how many such pages KEYS takes what they bring, before it gives up. */
+static uint64_t pages_taken(size_t count, size_t key_size)
 {
     struct world w;
     struct ask a[1] = {0};
     world_start(&w);
-    const size_t half = LIMIT_REPLY_VALUES_BYTES / 2;
     struct buf reply;
     buf_init(&reply, SIZE_MAX / 2);
     submit(&w, &a[0], 0, "keys *");
     turn(&w);
-    uint64_t slot = 1;
-    for (; !a[0].is_done && slot < 5; slot++) {
-        buf_clear(&reply, SIZE_MAX);
-        char header[64];
-        char number[32];
-        int digits = snprintf(number, sizeof number, "%" PRIu64, CURSOR(slot));
-        (void)snprintf(header,
-                       sizeof header,
-                       "*2\r\n$%d\r\n%s\r\n*1\r\n$%zu\r\n",
-                       digits,
-                       number,
-                       half);
-        buf_append_text(&reply, header);
-        memset(buf_reserve(&reply, half), 'k', half);
-        buf_extend(&reply, half);
-        buf_append(&reply, "\r\n", 3);
-        reply.size--; /* the zero byte ends it for the fake only */
+    uint64_t pages = 0;
+    for (; !a[0].is_done && pages < PAGES_MAX; pages++) {
+        write_page(&reply, CURSOR(pages + 1), count, key_size);
         fake_env_forget(&w.env);
         answer_here(&w, 1, SHARD_DONE, (const char *)reply.data);
         if (!a[0].is_done) {
@@ -451,11 +454,19 @@ TEST(too_many_keys)
             turn(&w);
         }
     }
-    CHECK_EQ(slot, 4u); /* two halves fit, the third does not */
     CHECK_EVENTS(&w, "done keys *: -ERR values of more than 67108864 bytes in one reply\n");
     buf_deinit(&reply);
     ask_end(a, 1);
     world_stop(&w);
+    return pages;
+}
+
+/* One reply holds no more than the largest value, however small the keys are. */
+TEST(too_many_keys)
+{
+    const size_t mib = 1024u * 1024u;
+    CHECK_EQ(pages_taken(1, 31 * mib), 3u);
+    CHECK_EQ(pages_taken(mib, 9), 5u); /* 15 bytes each with their frames */
 }
 
 /* ---- RANDOMKEY ------------------------------------------------------------------------------- */

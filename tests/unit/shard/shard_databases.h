@@ -2,6 +2,7 @@
 #ifndef SHARD_SHARD_DATABASES_H
 #define SHARD_SHARD_DATABASES_H
 
+#include "data/slot.h"
 #include "shard_world.h"
 
 /* Tally of the rows found. */
@@ -27,6 +28,14 @@ static inline uint64_t expiry_of(struct shard_world *w,
     return object.expires_ms;
 }
 
+/* No row of the index is before what the shard thinks is the first one. */
+static inline void check_soonest(const struct database *d, uint64_t expires_ms, struct bytes key)
+{
+    uint64_t first = (uint64_t)d->soonest_slot << 32 | d->soonest_hash;
+    uint64_t place = (uint64_t)slot_of_key(key) << 32 | row_key_hash(key);
+    CHECK(expires_ms > d->soonest_ms || (expires_ms == d->soonest_ms && place >= first));
+}
+
 static inline void tally_row(struct shard_world *w, struct omap_item row, struct tally *tally)
 {
     struct keyspace space;
@@ -42,7 +51,7 @@ static inline void tally_row(struct shard_world *w, struct omap_item row, struct
         CHECK_EQ(row_key_decode_expiry(row.key, &space, &expires_ms, &key), STATUS_OK);
         CHECK_EQ(row.value->size, 0u);
         CHECK_EQ(expiry_of(w, &space, buf_bytes(&key)), expires_ms);
-        CHECK(expires_ms >= w->shard->databases[space.database].soonest_ms);
+        check_soonest(&w->shard->databases[space.database], expires_ms, buf_bytes(&key));
         tally->index[space.database]++;
     }
     CHECK_EQ(space.epoch, w->shard->databases[space.database].epoch);

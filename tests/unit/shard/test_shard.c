@@ -106,6 +106,37 @@ TEST(full_entry_within_a_turn)
     world_stop(&w);
 }
 
+/* Short commands that make long strings do not come together: their rows would all be in memory. */
+TEST(entry_full_of_large_rows)
+{
+    enum {
+        COUNT = 5
+    };
+    struct shard_world w;
+    struct ask a[COUNT + 1];
+    char text[TEXT_BYTES];
+    world_start(&w);
+    for (unsigned i = 0; i < COUNT; i++) {
+        (void)snprintf(text, sizeof text, "SETRANGE k%u 30000000 x", i);
+        ask(&w, &a[i], text);
+    }
+    ask_set(&w, &a[COUNT], "k", bytes_of_text("v"));
+    world_turn(&w);
+    CHECK_EQ(w.stats.entries_proposed, 3u); /* two, two, and the last with what is small */
+    world_apply_all(&w);
+    CHECK(w.replica.is_held); /* two entries have written enough for a turn */
+    CHECK_EQ(w.replica.index_applied, 2u);
+    world_turn(&w);
+    fake_env_advance(&w.env, 1);
+    CHECK(!w.replica.is_held);
+    CHECK_EQ(w.replica.index_applied, 3u);
+    for (unsigned i = 0; i < COUNT; i++) {
+        check_reply(&a[i], ":30000001\r\n");
+    }
+    check_reply(&a[COUNT], OK);
+    world_stop(&w);
+}
+
 /* A full window holds entries back; they go in order once there is room. */
 TEST(full_window_holds_proposals)
 {

@@ -87,6 +87,34 @@ TEST(a_sooner_key_set_later)
     world_stop(&w);
 }
 
+/* Many keys that end in one millisecond: no look passes what those before it have ended. */
+TEST(a_look_begins_where_the_last_one_ended)
+{
+    struct shard_world w;
+    start(&w);
+    const struct database *d = &w.shard->databases[0];
+    set_many(&w, 3 * SHARD_EXPIRY_KEYS, 50);
+    unsigned last_slot = 0;
+    for (unsigned left = 3; left-- > 0;) {
+        fake_env_advance(&w.env, TICK);
+        CHECK(d->soonest_slot > last_slot || left == 2);
+        last_slot = d->soonest_slot;
+        turn(&w);
+        CHECK_EQ(keys(&w), left * (uint64_t)SHARD_EXPIRY_KEYS);
+        check_databases(&w);
+    }
+    uint64_t soonest_ms = d->soonest_ms;
+    char text[64];
+    (void)snprintf(text, sizeof text, "SET b v PXAT %llu", (unsigned long long)soonest_ms);
+    check_command(&w, text, OK); /* the same time, of which all is thought to have ended */
+    CHECK_EQ(d->soonest_slot, 0u);
+    check_databases(&w);
+    fake_env_advance(&w.env, TICK);
+    turn(&w);
+    CHECK_EQ(keys(&w), 0u);
+    world_stop(&w);
+}
+
 /* As long as it is not applied the same keys are not proposed again. */
 TEST(one_proposal_at_a_time)
 {
@@ -141,6 +169,37 @@ TEST(a_look_has_limits)
     turn(&w);
     CHECK_EQ(keys(&w), 0u);
     CHECK_EQ(w.stats.keys_expired, SHARD_EXPIRY_KEYS + 7);
+    world_stop(&w);
+}
+
+/* A clock that goes on by 10 us whenever it is read. */
+static uint64_t now_us_moving(struct env *env)
+{
+    struct fake_env *f = container_of(env, struct fake_env, base);
+    f->now_us += 10;
+    return f->now_us;
+}
+
+/* However many keys are due, and however long each takes: the loop has other work. */
+TEST(a_look_ends_in_time)
+{
+    struct shard_world w;
+    start(&w);
+    set_many(&w, 100, 50);
+    const struct env_ops *ops = w.env.base.ops;
+    struct env_ops moving = *ops;
+    moving.now_us = now_us_moving;
+    w.env.base.ops = &moving;
+    w.shard->options.expiry_look_us = 205;
+    fake_env_advance(&w.env, TICK);
+    turn(&w);
+    CHECK_EQ(keys(&w), 79u);
+    w.shard->options.expiry_look_us = 1;
+    fake_env_advance(&w.env, TICK);
+    turn(&w);
+    CHECK_EQ(keys(&w), 78u); /* each look ends some key */
+    w.env.base.ops = ops;
+    check_databases(&w);
     world_stop(&w);
 }
 

@@ -203,6 +203,47 @@ TEST(scan_of_rows_larger_than_the_cache_goes_on)
     world_stop(&w);
 }
 
+/* The same with keys that have expired: the range shows none of them, but gets past them. */
+TEST(range_over_large_expired_rows_ends)
+{
+    struct shard_world w;
+    struct ask a[4];
+    static char value[40000];
+    memset(value, 'v', sizeof value);
+    world_start_missing(&w, NULL, ALL);
+    for (unsigned i = 0; i < 4; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof key, "k%u", i);
+        struct bytes args[] = {bytes_of_text("SET"),
+                               bytes_of_text(key),
+                               bytes_of(value, sizeof value),
+                               bytes_of_text("PX"),
+                               bytes_of_text("100")};
+        ask_args(&w, &a[i], args, 5, (struct request_id){0}, 0);
+    }
+    world_settle(&w);
+    for (unsigned i = 0; i < 4; i++) {
+        check_reply(&a[i], OK);
+    }
+    fake_env_advance(&w.env, 200);
+    ask(&w, &a[0], "SET now v"); /* group time is behind them all */
+    world_settle(&w);
+    check_reply(&a[0], OK);
+    world_push_out(&w);
+    ask(&w, &a[0], "SCAN 0 COUNT 10");
+    world_confirm(&w);
+    for (unsigned turns = 0; !a[0].is_done; turns++) {
+        CHECK(turns < 16);
+        shard_flush(w.shard);
+        store_flush(&w.store);
+        CHECK(fake_env_run(&w.env));
+    }
+    CHECK_EQ(a[0].verdict, SHARD_DONE);
+    CHECK(strncmp((const char *)a[0].reply.data, "*2\r\n$", 5) == 0);
+    buf_deinit(&a[0].reply);
+    world_stop(&w);
+}
+
 /* It is refused while its rows are being read: the fetch is nobody's then. */
 /* A range over rows so large that a fetch brings one at a time: they do not take turns for ever. */
 TEST(range_over_large_rows_ends)

@@ -209,11 +209,12 @@ TEST(nothing_is_missing_behind_a_flush)
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
 
+#define HIDDEN 100u /* counts more than all that are shown */
+
 static bool count_one(void *ctx, struct bytes key, const struct object *object)
 {
     (void)key;
-    (void)object;
-    (*(unsigned *)ctx)++;
+    *(unsigned *)ctx += object != NULL ? 1 : HIDDEN;
     return true;
 }
 
@@ -235,7 +236,7 @@ TEST(range_over_keys_that_end)
     CHECK_BYTES(buf_bytes(&w.shard->read_view.due_key), bytes_of_text("k"));
     seen = 0;
     CHECK_EQ(view_range(reader(&w, 2000, 2000), 0, 0, count_one, &seen), STATUS_OK);
-    CHECK_EQ(seen, 1u);
+    CHECK_EQ(seen, HIDDEN + 1u); /* passed, without being shown */
     seen = 0;
     r = reader(&w, 2000, 2000);
     view_select(r, 1);

@@ -68,8 +68,16 @@ static void answer(const struct pipeline *p,
         *value = c->value;
         buf_append_text(out, "+OK\r\n");
         return;
+    case PIPELINE_MSET:
+        for (unsigned i = 0; i < c->key_count; i++) {
+            s->values[c->keys[i]] = c->value;
+        }
+        buf_append_text(out, "+OK\r\n");
+        return;
     case PIPELINE_DEL:
-        value->type = LINEAR_ABSENT;
+        for (unsigned i = 0; i < c->key_count; i++) {
+            s->values[c->keys[i]].type = LINEAR_ABSENT;
+        }
         buf_printf(out, ":%u\r\n", found);
         return;
     case PIPELINE_INCR:

@@ -209,6 +209,34 @@ TEST(empty_row_is_for_a_worker)
     place_deinit(&place);
 }
 
+/* What an iterator without I/O finds behind a dropped range need not be the first row. */
+TEST(seeks_are_for_a_worker)
+{
+    struct place place;
+    struct omap rows;
+    struct buf key;
+    struct blob *found = NULL;
+    bool is_end = false;
+    place_init(&place, ENGINE_ROCKS);
+    struct store_engine *engine = place_open(&place);
+    buf_init(&key, 16);
+    omap_init(&rows);
+    omap_put(&rows, bytes_of_text("key"), blob_create(1));
+    struct store_batch batch = {.rows = &rows};
+    CHECK_EQ(engine->ops->write(engine, &batch), STATUS_OK);
+    omap_deinit(&rows);
+    omap_init(&rows);
+    struct bytes from = bytes_of_text("k");
+    struct bytes to = bytes_of_text("");
+    CHECK_EQ(engine->ops->seek(engine, from, &key, &found), STATUS_NEED);
+    CHECK_EQ(engine->ops->read_range(engine, NULL, from, to, 1, &rows, &is_end), STATUS_OK);
+    CHECK_EQ(rows.count, 1u);
+    omap_deinit(&rows);
+    buf_deinit(&key);
+    engine->ops->destroy(engine);
+    place_deinit(&place);
+}
+
 /* ---- more data than memory ------------------------------------------------------------------- */
 
 #define LARGE_ROWS 20000u

@@ -1,0 +1,39 @@
+/*
+ * How long do the keys of a dead gateway's transactions stay locked? In a quiet network a gateway
+ * dies in the middle of a transaction, again and again; two seconds after all groups have a leader
+ * again, none of them is prepared for a transaction of it.
+ */
+#ifndef SIM_ORPHANS_H
+#define SIM_ORPHANS_H
+
+#include "sim/watch.h"
+
+#define ORPHANS_LIMIT_US (2 * SECOND_US)
+
+struct orphans {
+    struct world *world;
+    struct sim_network *network;
+    const struct watch *watch;
+    uint64_t rounds; /* finished */
+    uint64_t found;  /* transactions that were open where a leader was, when their gateway had just
+                        died */
+    uint64_t longest_us; /* from then on, all groups led, until the last of them was free */
+    /* private */
+    struct prng prng;
+    struct sim_env *victim;
+    uint64_t died_us;
+    uint64_t led_us; /* all groups have leaders again; 0: not yet */
+    bool is_aimed;   /* the next transaction of the victim is its last */
+    bool is_on;
+};
+
+void orphans_init(struct orphans *o, struct sim_network *network, const struct watch *watch);
+/* Once all groups are led. */
+void orphans_start(struct orphans *o);
+/* No more rounds; the current one is finished. */
+void orphans_stop(struct orphans *o);
+bool orphans_is_idle(const struct orphans *o);
+/* A client has sent a transaction over groups to this node. */
+void orphans_sent(struct orphans *o, unsigned node);
+
+#endif
