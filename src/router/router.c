@@ -438,6 +438,11 @@ void router_leave(struct router *r)
 
 /* ---- turns and time -------------------------------------------------------------------------- */
 
+bool router_is_ready(const struct router *r)
+{
+    return !list_is_empty(&r->dirty);
+}
+
 static void start_streams(struct router *r)
 {
     struct list *link = NULL;

@@ -120,6 +120,8 @@ void router_end_barrier(struct router *r, struct router_request *request);
  */
 void router_stream_pause(struct router *r, struct router_stream *stream, bool is_paused);
 
+/* True: router_flush would begin to send something. */
+bool router_is_ready(const struct router *r);
 /* Sends what can be sent; at the end of each loop turn, before the shards' flush. */
 void router_flush(struct router *r);
 /*

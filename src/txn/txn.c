@@ -30,6 +30,7 @@ struct txn_manager *txn_create(struct env *env,
     list_init(&m->deadlines);
     list_init(&m->tries);
     list_init(&m->recoveries);
+    list_init(&m->commits);
     list_init(&m->dues);
     buf_init(&m->scratch, SIZE_MAX / 2); /* TXN_BYTES_MAX bounds it */
     m->place_of_group =
@@ -44,6 +45,7 @@ void txn_stop(struct txn_manager *m)
     m->is_stopped = true;
     txn_mark_stop(m);
     txn_recover_stop(m);
+    txn_due_clear(&m->commit_due);
     env_timer_stop(m->env, &m->timer);
 }
 
@@ -171,10 +173,11 @@ static void on_timer(struct env_timer *timer)
     }
 }
 
-/* Router and shards are told at once: this is a turn's only place for what has no event. */
 void txn_flush(struct txn_manager *m)
 {
-    (void)m;
+    if (!list_is_empty(&m->commits) && router_is_ready(m->router)) {
+        txn_commit_all(m);
+    }
 }
 
 /* ---- exchanges ------------------------------------------------------------------------------- */

@@ -42,10 +42,10 @@ void txn_mark_changed(struct txn_manager *m)
     }
 }
 
-static void send(struct txn_group *group, enum command_id command, const struct txn_order *order)
+static void tell(struct txn_group *group, enum command_id command, const struct txn_order *what)
 {
     struct buf *argument = txn_scratch(group->m);
-    txn_order_append(argument, order);
+    txn_order_append(argument, what);
     txn_exchange_start(&group->exchange, command, group->group, 2, buf_bytes(argument), NULL);
 }
 
@@ -58,7 +58,7 @@ static void tell_mark(struct txn_group *group)
     };
     group->sent = order.mark;
     group->exchange.done = on_mark;
-    send(group, COMMAND_ID_TXNMARK, &order);
+    tell(group, COMMAND_ID_TXNMARK, &order);
 }
 
 static void on_mark(struct txn_exchange *e, enum txn_result result, const struct txn_answer *answer)
@@ -124,7 +124,7 @@ static void bury(struct txn_group *group)
         return;
     }
     group->exchange.done = on_close;
-    send(group, is_all_closed ? COMMAND_ID_TXNEND : COMMAND_ID_TXNCLOSE, &order);
+    tell(group, is_all_closed ? COMMAND_ID_TXNEND : COMMAND_ID_TXNCLOSE, &order);
 }
 
 static void on_close(struct txn_exchange *e,

@@ -14,6 +14,11 @@
 /* Before an order or a question that failed is sent again; doubled with every failure. */
 #define TXN_AGAIN_MS_MIN 20u
 #define TXN_AGAIN_MS_MAX 1000u
+/*
+ * COMMITs wait for the next turn that has something to send anyway, at most so long: else they
+ * would stand in the log right before the client's next transaction, which waits for that sync.
+ */
+#define TXN_COMMIT_MS 1u
 /* Second looks that may differ; then an ordinary transaction (TXN-14). */
 #define TXN_LOOKS_MAX 3u
 /* How often groups that are led here are looked through for transactions to recover. */
@@ -136,7 +141,8 @@ enum txn_decision {
  * recovery of one of another coordinator, which begins with CHECKs.
  */
 struct txn_try {
-    struct list link; /* in manager.tries, by sequence; or in manager.recoveries */
+    struct list link;        /* in manager.tries, by sequence; or in manager.recoveries */
+    struct list commit_link; /* in manager.commits: decided, and nobody was told yet */
     struct txn_manager *m;
     struct txn *txn; /* whom to tell; NULL: nobody any more */
     struct txn_id id;
@@ -229,6 +235,8 @@ struct txn_manager {
     struct list deadlines; /* struct txn, soonest first: all have the same time */
     struct list tries;     /* own ones, by sequence */
     struct list recoveries;
+    struct list commits; /* struct txn_try, see TXN_COMMIT_MS */
+    struct txn_due commit_due;
     struct list dues;
     size_t recovery_count;
     uint64_t sequence_last;
@@ -303,6 +311,8 @@ void txn_try_recover(struct txn_try *try);
 /* Nobody waits for it any more. True: it is certain that it has no effect. */
 bool txn_try_leave(struct txn_try *try);
 uint64_t txn_mark(const struct txn_manager *m);
+/* Tells the participants of all that are in manager.commits. */
+void txn_commit_all(struct txn_manager *m);
 /* A text for `dougong transactions`. */
 const char *txn_try_state(const struct txn_try *try);
 

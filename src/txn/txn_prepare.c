@@ -42,6 +42,7 @@ struct txn_try *txn_try_create(struct txn_manager *m, uint32_t part_count)
     try->since_us = env_now_us(m->env);
     try->part_count = part_count;
     list_init(&try->link);
+    list_init(&try->commit_link);
     buf_init(&try->participants, SIZE_MAX / 2);
     for (uint32_t i = 0; i < part_count; i++) {
         try->parts[i].try = try;
@@ -55,6 +56,7 @@ struct txn_try *txn_try_create(struct txn_manager *m, uint32_t part_count)
 void txn_try_destroy(struct txn_try *try)
 {
     list_remove(&try->link);
+    list_remove(&try->commit_link);
     try->m->memory -= sizeof *try + try->part_count * sizeof try->parts[0];
     for (uint32_t i = 0; i < try->part_count; i++) {
         txn_due_clear(&try->parts[i].again);
@@ -365,6 +367,30 @@ static void end(struct txn_try *try)
     }
 }
 
+void txn_commit_all(struct txn_manager *m)
+{
+    struct list *link = NULL;
+    txn_due_clear(&m->commit_due);
+    while ((link = list_take_first(&m->commits)) != NULL) {
+        tell_parts(container_of(link, struct txn_try, commit_link));
+    }
+}
+
+static void commit_due(struct txn_due *due)
+{
+    txn_commit_all(container_of(due, struct txn_manager, commit_due));
+}
+
+static void commit_soon(struct txn_try *try)
+{
+    struct txn_manager *m = try->m;
+    if (list_is_empty(&m->commits)) {
+        m->commit_due.fn = commit_due;
+        txn_due_set(m, &m->commit_due, TXN_COMMIT_MS);
+    }
+    list_append(&m->commits, &try->commit_link);
+}
+
 /* The outcome is known: the client's answer first, as its replies lie where the next ones go. */
 static void decided(struct txn_try *try)
 {
@@ -377,7 +403,11 @@ static void decided(struct txn_try *try)
         t->try = NULL;
         try->txn = NULL;
     }
-    tell_parts(try);
+    if (try->decision == TXN_COMMITS && !try->is_recovery) {
+        commit_soon(try);
+    } else {
+        tell_parts(try);
+    }
     if (t != NULL && verdict == VERDICT_AGAIN) {
         txn_again(t);
     } else if (t != NULL) {

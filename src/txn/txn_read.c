@@ -42,7 +42,7 @@ static const struct plan_group *group_of(const struct txn_look *look)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-static void send(struct txn_look *look, enum command_id command, struct bytes argument)
+static void ask(struct txn_look *look, enum command_id command, struct bytes argument)
 {
     struct txn *t = look->t;
     look->exchange.done = on_look;
@@ -57,7 +57,7 @@ static void append_work(const struct txn *t,
                         struct buf *out)
 {
     struct txn_work work = {
-        .time_ms = is_alone ? 0 : env_wall_ms(t->m->env), /* alone: the leader's clock will do */
+        .time_ms = 0, /* the leader's clock will do: a read puts no time into the log */
         .flags = t->is_strict ? TXN_STRICT : 0u,
         .compare_count = is_alone ? group->compare_count : 0,
         .command_count = group->command_count,
@@ -76,11 +76,11 @@ void txn_look(struct txn *t)
     for (uint32_t i = 0; i < t->plan.group_count; i++) {
         const struct plan_group *group = &t->plan.groups[i];
         if (t->plan.way == TXN_WAY_WATCH) {
-            send(&t->looks[i], COMMAND_ID_VERSIONS, buf_bytes(&group->keys));
+            ask(&t->looks[i], COMMAND_ID_VERSIONS, buf_bytes(&group->keys));
         } else if (group->command_count > 0) { /* what is only watched needs no first look */
             struct buf *argument = txn_scratch(t->m);
             append_work(t, group, false, argument);
-            send(&t->looks[i], COMMAND_ID_EXECREAD, buf_bytes(argument));
+            ask(&t->looks[i], COMMAND_ID_EXECREAD, buf_bytes(argument));
         }
     }
 }
@@ -91,7 +91,7 @@ void txn_look_rows(struct txn *t)
     t->phase = TXN_PHASE_LOOKING;
     for (uint32_t i = 0; i < t->plan.group_count; i++) {
         if (t->plan.groups[i].key_count > 0) {
-            send(&t->looks[i], COMMAND_ID_ROWS, buf_bytes(&t->plan.groups[i].keys));
+            ask(&t->looks[i], COMMAND_ID_ROWS, buf_bytes(&t->plan.groups[i].keys));
         }
     }
 }
@@ -103,7 +103,7 @@ void txn_prove(struct txn *t)
         struct buf *argument = txn_scratch(t->m);
         buf_append_bytes(argument, buf_bytes(&t->plan.groups[i].keys));
         buf_append_bytes(argument, buf_bytes(&t->plan.groups[i].watched));
-        send(&t->looks[i], COMMAND_ID_VERSIONS, buf_bytes(argument));
+        ask(&t->looks[i], COMMAND_ID_VERSIONS, buf_bytes(argument));
     }
 }
 

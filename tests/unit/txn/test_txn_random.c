@@ -402,6 +402,9 @@ static void step(struct world *w)
 {
     uint64_t dice = prng_below(&w->prng, 1000);
     raise_barriers(w);
+    if (chance(w, 300)) {
+        txn_flush(w->nodes[prng_between(&w->prng, 1, NODES)].m);
+    }
     if (dice < 4 && w->crashes < 3) {
         uint32_t number = (uint32_t)prng_between(&w->prng, 1, NODES);
         w->crashes++;

@@ -106,6 +106,7 @@ TEST(marks_are_told)
     raise_barrier(&w);
     answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
     answer_replies(&w, 2, TXN_STATE_YES, 1, "+OK\r\n");
+    fake_env_advance(&w.env, 1);
     answer(&w, 1, TXN_STATE_COMMITTED);
     deal_end(&d);
     fake_env_forget(&w.env);

@@ -62,6 +62,7 @@ struct world {
     size_t held_count;
     struct router_request *barrier; /* waits for its turn */
     bool is_barrier_up;
+    bool is_router_ready;
     unsigned answered;
 };
 
@@ -195,6 +196,12 @@ void router_stream_init(struct router_stream *stream)
     list_init(&stream->queue);
     list_init(&stream->dirty_link);
     stream->outstanding = 0;
+}
+
+bool router_is_ready(const struct router *r)
+{
+    ensure(r == &the_world->router);
+    return the_world->is_router_ready;
 }
 
 uint32_t router_group_of_slot(const struct router *r, uint16_t slot)
