@@ -54,10 +54,17 @@ static void count_change(struct view_overlay *v,
     v->added[v->database].expiring += expiring_after - expiring_before;
 }
 
+static enum status overlay_delete(struct view *view, struct bytes key);
+
 static enum status overlay_put(struct view *view, struct bytes key, const struct object *object)
 {
     struct view_overlay *v = overlay_of(view);
     struct object before;
+    if (object->expires_ms != 0 && object->expires_ms <= v->now_ms) {
+        reached("data: a transaction puts what is due");
+        enum status deleted = overlay_delete(view, key);
+        return deleted == STATUS_NOT_FOUND ? STATUS_OK : deleted;
+    }
     enum status status = overlay_get(view, key, &before);
     if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
         return status;

@@ -11,6 +11,8 @@
 
 struct view_overlay {
     struct view base;
+    /* Given before commands run; 0: never. What is put and is due by it was deleted. */
+    uint64_t now_ms;
     /* private */
     struct view *below;
     uint8_t database; /* the one selected */

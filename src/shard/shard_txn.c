@@ -196,6 +196,7 @@ static enum status run_strict(struct shard *s, struct exec *e, const struct txn_
     struct buf effects;
     enum status status = STATUS_OK;
     e->view = &s->overlay.base;
+    s->overlay.now_ms = e->now_ms;
     if (!exec_run(s, e, work)) {
         status = damaged(s);
     } else if (!e->has_failed) {
@@ -377,6 +378,7 @@ static enum status vote_by_running(struct shard *s, struct vote *v, uint64_t see
     struct exec e;
     enum status status = STATUS_OK;
     exec_init(&e, &s->overlay.base, s->time_ms, seed);
+    s->overlay.now_ms = s->time_ms;
     if (!exec_run(s, &e, v->work)) {
         status = damaged(s);
     } else if (e.has_failed && (v->work->flags & TXN_STRICT) != 0) {

@@ -208,6 +208,7 @@ void txn_gateway_run(struct txn *t)
     }
     forget_last_run(t);
     view_overlay_init(&overlay, &t->recorded.base);
+    overlay.now_ms = t->recorded.now_ms;
     run_commands(t, &overlay.base);
     keep_effects(t, &overlay);
     view_overlay_deinit(&overlay);

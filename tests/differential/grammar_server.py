@@ -216,7 +216,7 @@ def broken(g):
     return Step([], raw=raw, replies=2, how="closes")
 
 
-@production(1)
+@production(2)
 def meant_to_differ(g):
     """What belongs to Raft here, or does not exist: each must come often enough to be seen."""
     return g.pick(
@@ -227,6 +227,7 @@ def meant_to_differ(g):
             [b"DEBUG", b"JMAP"],
             [b"WAIT", b"0", b"0"],
             [b"SWAPDB", b"x", b"1"],
+            [b"COMMAND", b"INFO", b"multi"],
         ]
     )
 

@@ -37,6 +37,38 @@ static const char *get(struct view *v, const char *key)
     return text;
 }
 
+/* SET with an expiry in the past, seen by the transaction's own next commands. */
+TEST(what_is_due_is_gone_at_once)
+{
+    static struct fake_view below;
+    struct view_overlay v;
+    struct buf effects;
+    fake_view_init(&below);
+    put(&below.base, "a", "old");
+    view_overlay_init(&v, &below.base);
+    v.now_ms = 100;
+    struct object due = text_object("due", 100);
+    struct object lasting = text_object("lasting", 101);
+    CHECK_EQ(view_put(&v.base, bytes_of_text("a"), &due), STATUS_OK);
+    CHECK_EQ(view_put(&v.base, bytes_of_text("b"), &due), STATUS_OK);
+    CHECK_EQ(view_put(&v.base, bytes_of_text("c"), &lasting), STATUS_OK);
+    CHECK_EQ(view_put(&v.base, bytes_of_text("d"), &lasting), STATUS_OK);
+    CHECK_EQ(view_put(&v.base, bytes_of_text("d"), &due), STATUS_OK);
+    CHECK_TEXT(get(&v.base, "a"), "(none)");
+    CHECK_TEXT(get(&v.base, "b"), "(none)");
+    CHECK_TEXT(get(&v.base, "c"), "lasting");
+    CHECK_TEXT(get(&v.base, "d"), "(none)");
+    CHECK_EQ(view_count(&v.base).keys, 1u);
+    CHECK_EQ(view_delete(&v.base, bytes_of_text("b")), STATUS_NOT_FOUND);
+    buf_init(&effects, SIZE_MAX / 2);
+    view_overlay_effects(&v, &effects);
+    CHECK_EQ(effects_apply(buf_bytes(&effects), &below.base), STATUS_OK);
+    buf_deinit(&effects);
+    CHECK_TEXT(get(&below.base, "a"), "(none)");
+    CHECK_TEXT(get(&below.base, "c"), "lasting");
+    view_overlay_deinit(&v);
+}
+
 TEST(changes_stay_above)
 {
     static struct fake_view below;
