@@ -144,7 +144,7 @@ static enum fate take_exists(struct workload *w,
                              const struct resp_value *v)
 {
     if (v->type != RESP_TYPE_INTEGER || v->integer < 0 || v->integer > (int64_t)p->key_count) {
-        return v->type == RESP_TYPE_ERROR ? client_fate_of_error(w, v->text, false) : FATE_BAD;
+        return v->type == RESP_TYPE_ERROR ? client_fate_of_error(w, v->text, true) : FATE_BAD;
     }
     for (unsigned i = 0; i < p->key_count; i++) {
         operation_of(w, p, i)->is_done = v->integer > 0;
@@ -152,13 +152,14 @@ static enum fate take_exists(struct workload *w,
     return v->integer == 0 || v->integer == (int64_t)p->key_count ? FATE_TOLD : FATE_SILENT;
 }
 
+/* Of keys in several groups it votes, after three looks in vain; that is an entry. */
 static enum fate take_mget(struct workload *w,
                            const struct pending *p,
                            const struct resp_value *v,
                            struct bytes *items)
 {
     if (v->type == RESP_TYPE_ERROR) {
-        return client_fate_of_error(w, v->text, has_expiring_key(w, p));
+        return client_fate_of_error(w, v->text, true);
     }
     if (v->type != RESP_TYPE_ARRAY || v->count != (int64_t)p->key_count) {
         return FATE_BAD;

@@ -10,6 +10,8 @@
 #define LIST_TAGS_MAX 120u /* in a list, before a new one takes its place */
 #define COMMANDS_MAX 5u
 #define WORDS_MAX 24u
+#define BRIEF_KEYS 3u
+#define BRIEF_PX_MS_MAX 30u
 #define TRIO 3u
 #define AMOUNT_MAX 100u
 #define FINAL_LISTS 12u    /* read by one command */
@@ -147,6 +149,7 @@ static void put_mget(struct dealer *c,
     struct words w = {0};
     struct item *item = expect(items, ITEM_MGET);
     item->count = count;
+    item->is_write = true; /* it votes, after three looks in vain */
     add(&w, "MGET");
     for (unsigned i = 0; i < count; i++) {
         size_t step = append_step(&c->deals->history, APPEND_READ, lists[i]);
@@ -210,12 +213,13 @@ static void put_queued(struct dealer *c)
     (void)expect(&c->direct, ITEM_QUEUED);
 }
 
-static void put_exec(struct dealer *c, struct buf *out, uint32_t deal, bool is_write)
+/* Also one that only reads may need an entry: if it watches what is absent, or reads in vain. */
+static void put_exec(struct dealer *c, struct buf *out, uint32_t deal)
 {
     put_text(c, out, "EXEC");
     struct item *item = expect(&c->direct, ITEM_EXEC);
     item->deal = deal;
-    item->is_write = is_write;
+    item->is_write = true;
 }
 
 /* A command that cannot be executed, as the list is no number by then. */
@@ -231,13 +235,31 @@ static void put_error(struct dealer *c, struct buf *out, uint32_t list)
     put_queued(c);
 }
 
-/* Commands on lists; true if one of them writes. */
-static bool put_commands(struct dealer *c, struct buf *out, bool may_write)
+/* A key that expires soon, set or read: locked, it may be due. */
+static void put_brief(struct dealer *c, struct buf *out, struct items *items, bool is_set)
+{
+    struct words w = {0};
+    add(&w, is_set ? "SET" : "GET");
+    add_key(c, &w, "brief", (unsigned)prng_below(&c->prng, BRIEF_KEYS));
+    if (is_set) {
+        add(&w, "v");
+        add(&w, "PX");
+        add_number(&w, (int64_t)prng_between(&c->prng, 1, BRIEF_PX_MS_MAX));
+    }
+    put(c, out, &w);
+    expect(items, is_set ? ITEM_OK : ITEM_BRIEF)->is_write = true; /* its end is one */
+}
+
+/* Commands on lists, mostly. */
+static void put_commands(struct dealer *c, struct buf *out, bool may_write)
 {
     unsigned count = (unsigned)prng_between(&c->prng, 1, COMMANDS_MAX);
     uint32_t lists[DEALER_WATCHED_MAX];
     unsigned list_count = pick_lists(c, lists, DEALER_WATCHED_MAX);
-    bool has_write = false;
+    if (may_write && prng_chance(&c->prng, 150)) {
+        put_brief(c, out, &c->inside, prng_chance(&c->prng, 500));
+        put_queued(c);
+    }
     for (unsigned i = 0; i < count; i++) {
         bool is_mget = prng_chance(&c->prng, 100);
         bool is_write = prng_chance(&c->prng, 600) && may_write && !is_mget;
@@ -247,9 +269,7 @@ static bool put_commands(struct dealer *c, struct buf *out, bool may_write)
             put_step(c, out, &c->inside, is_write, lists[i % list_count]);
         }
         put_queued(c);
-        has_write = has_write || is_write;
     }
-    return has_write;
 }
 
 /* has_error: of its commands one fails. */
@@ -266,12 +286,11 @@ static void ask_multi(struct dealer *c, struct buf *out, bool may_write, bool ha
     c->may_change = c->watched_count > 0;
     c->must_fail = has_error && is_strict;
     put_multi(c, out, is_strict);
-    bool has_write = put_commands(c, out, may_write);
+    put_commands(c, out, may_write);
     if (has_error) {
         put_error(c, out, pick_list(c));
-        has_write = true;
     }
-    put_exec(c, out, deal, has_write);
+    put_exec(c, out, deal);
 }
 
 /* Queued, and then not executed. */
@@ -279,7 +298,7 @@ static void ask_discard(struct dealer *c, struct buf *out)
 {
     uint32_t deal = begin(c);
     put_multi(c, out, false);
-    (void)put_commands(c, out, true);
+    put_commands(c, out, true);
     append_end(&c->deals->history, deal, APPEND_NEVER, 0);
     ask_ok(c, out, "DISCARD");
 }
@@ -424,7 +443,7 @@ static void ask_transfer(struct dealer *c, struct buf *out)
             put_queued(c);
         }
     }
-    put_exec(c, out, deal, true);
+    put_exec(c, out, deal);
 }
 
 static void ask_count(struct dealer *c, struct buf *out)
@@ -438,7 +457,7 @@ static void ask_count(struct dealer *c, struct buf *out)
         (void)expect(&c->inside, ITEM_INTEGER);
         put_queued(c);
     }
-    put_exec(c, out, deal, true);
+    put_exec(c, out, deal);
 }
 
 /* A command on all keys of these names. */
@@ -472,7 +491,7 @@ static void ask_sum(struct dealer *c, struct buf *out)
     put_all(c, out, "MGET", "bank", count);
     expect(&c->inside, ITEM_ACCOUNTS)->count = count;
     put_queued(c);
-    put_exec(c, out, deal, false);
+    put_exec(c, out, deal);
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */
@@ -489,7 +508,7 @@ static void ask_first_token(struct dealer *c, struct buf *out)
     put(c, out, &w);
     (void)expect(&c->inside, ITEM_OK);
     put_queued(c);
-    put_exec(c, out, deal, true);
+    put_exec(c, out, deal);
 }
 
 static void put_move(struct dealer *c, struct buf *out, const char *command, unsigned to)
@@ -523,7 +542,7 @@ static void ask_move(struct dealer *c, struct buf *out)
     put(c, out, &w);
     (void)expect(&c->inside, ITEM_INTEGER);
     put_queued(c);
-    put_exec(c, out, deal, true);
+    put_exec(c, out, deal);
 }
 
 /* All places are watched, and looked at. */
@@ -569,6 +588,15 @@ static void ask_trio_read(struct dealer *c, struct buf *out)
     bool is_count = prng_chance(&c->prng, 300);
     put_all(c, out, is_count ? "EXISTS" : "MGET", "trio", TRIO);
     expect(&c->direct, is_count ? ITEM_TRIO_COUNT : ITEM_TRIO)->count = TRIO;
+}
+
+static void ask_single(struct dealer *c, struct buf *out)
+{
+    if (prng_chance(&c->prng, 200)) {
+        put_brief(c, out, &c->direct, prng_chance(&c->prng, 100));
+    } else {
+        ask_step(c, out, prng_chance(&c->prng, 600), pick_list(c));
+    }
 }
 
 /* ---- all kinds ------------------------------------------------------------------------------- */
@@ -670,7 +698,7 @@ void deal_ask(struct dealer *c, struct buf *out)
     }
     switch (c->kind) {
     case DEAL_SINGLE:
-        ask_step(c, out, prng_chance(&c->prng, 600), pick_list(c));
+        ask_single(c, out);
         break;
     case DEAL_MGET:
         ask_mget(c, out);

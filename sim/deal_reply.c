@@ -214,6 +214,9 @@ static bool take_value(struct dealer *c,
         return is_error(v, "ERR value is not an integer or out of range");
     case ITEM_INTEGER:
         return v->type == RESP_TYPE_INTEGER;
+    case ITEM_BRIEF:
+        return resp_value_is_null(v) ||
+               (v->type == RESP_TYPE_BULK && bytes_equal_text(v->text, "v"));
     case ITEM_ACCOUNT:
         return take_account(c, v);
     case ITEM_MGET:
@@ -283,7 +286,10 @@ static enum fate take(struct dealer *c,
         return FATE_TOLD;
     }
     bool is_error = v->type == RESP_TYPE_ERROR && !c->deals->world->is_failed;
-    return is_error ? client_fate_of_error(c->deals->workload, v->text, item->is_write) : FATE_BAD;
+    bool is_of_many = item->count > 1; /* even a read of several groups may need an entry */
+    return is_error
+               ? client_fate_of_error(c->deals->workload, v->text, item->is_write || is_of_many)
+               : FATE_BAD;
 }
 
 static void note_deal(struct dealer *c,

@@ -41,6 +41,7 @@ enum item_kind {
     ITEM_MGET,
     ITEM_NO_INTEGER, /* the error of a command on a text */
     ITEM_INTEGER,
+    ITEM_BRIEF, /* GET of a key that expires */
     ITEM_ACCOUNT,
     ITEM_ACCOUNTS,
     ITEM_PLACES,
