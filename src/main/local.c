@@ -346,14 +346,13 @@ static void signal_all(const struct local *l, int signal_number)
 static bool wait_all(struct local *l, unsigned limit_ms)
 {
     uint64_t end_ms = ask_now_ms() + limit_ms;
+    bool is_cut = false;
     for (;;) {
-        (void)reap(l, true);
-        if (running_count(l) == 0) {
-            return true;
+        (void)reap(l, true); // last of all once more: who ended meanwhile needs no SIGKILL
+        if (running_count(l) == 0 || is_cut) {
+            return running_count(l) == 0;
         }
-        if (ask_now_ms() >= end_ms || next_signal(l, STOP_POLL_MS) == SIGINT) {
-            return false;
-        }
+        is_cut = next_signal(l, STOP_POLL_MS) == SIGINT || ask_now_ms() >= end_ms;
     }
 }
 

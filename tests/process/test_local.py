@@ -78,11 +78,15 @@ def free_ports(count):
 
 
 def is_alive(pid):
+    """While any of its threads is there: the first one may be a zombie, and the ports are taken yet."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat") as stat:
+                if stat.read().rpartition(")")[2].split()[0] not in ("Z", "X"):
+                    return True
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return os.path.exists(f"/proc/{pid}") and is_alive(pid)
+    return False
 
 
 def children_of(pid):
