@@ -256,6 +256,7 @@ static void put_commands(struct dealer *c, struct buf *out, bool may_write)
     unsigned count = (unsigned)prng_between(&c->prng, 1, COMMANDS_MAX);
     uint32_t lists[DEALER_WATCHED_MAX];
     unsigned list_count = pick_lists(c, lists, DEALER_WATCHED_MAX);
+    ensure(list_count > 0);
     if (may_write && prng_chance(&c->prng, 150)) {
         put_brief(c, out, &c->inside, prng_chance(&c->prng, 500));
         put_queued(c);
@@ -595,7 +596,8 @@ static void ask_single(struct dealer *c, struct buf *out)
     if (prng_chance(&c->prng, 200)) {
         put_brief(c, out, &c->direct, prng_chance(&c->prng, 100));
     } else {
-        ask_step(c, out, prng_chance(&c->prng, 600), pick_list(c));
+        bool is_write = prng_chance(&c->prng, 600);
+        ask_step(c, out, is_write, pick_list(c));
     }
 }
 

@@ -312,15 +312,22 @@ void txn_finish(struct txn *t, enum txn_outcome outcome)
     }
 }
 
+/* Where an error goes. */
+static struct buf *error_of(const struct txn *t)
+{
+    ensure(t->watch != NULL || t->request != NULL);
+    return t->watch != NULL ? t->watch->error : t->request->replies;
+}
+
 void txn_finish_error(struct txn *t, enum txn_outcome outcome, struct bytes error)
 {
-    buf_append_bytes(t->watch != NULL ? t->watch->error : t->request->replies, error);
+    buf_append_bytes(error_of(t), error);
     txn_finish(t, outcome);
 }
 
 void txn_finish_text(struct txn *t, enum txn_outcome outcome, const char *text)
 {
-    resp_write_error(t->watch != NULL ? t->watch->error : t->request->replies, text);
+    resp_write_error(error_of(t), text);
     txn_finish(t, outcome);
 }
 
