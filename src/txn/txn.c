@@ -438,7 +438,11 @@ static void start(struct txn *t, struct router_stream *stream)
         txn_look_one(t, stream);
         return;
     }
-    t->barrier = (struct router_request){.stream = stream, .done = on_barrier};
+    t->barrier = (struct router_request){
+        .stream = stream,
+        .is_reading = t->plan.is_reading,
+        .done = on_barrier,
+    };
     router_submit_barrier(t->m->router, &t->barrier);
 }
 
