@@ -107,6 +107,7 @@ struct txn_plan {
 /* ---- tries ----------------------------------------------------------------------------------- */
 
 /* Where one participant of a try is. The table in txn_prepare.c says what may follow what. */
+    uint64_t key_bytes; /* of the same, as looks name them */
 enum part_phase {
     PART_NEW,
     PART_PREPARE, /* asked for its vote */

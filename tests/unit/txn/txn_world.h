@@ -357,7 +357,11 @@ static inline void answer_version(struct world *w, uint32_t group, uint64_t vers
 }
 
 /* Of ROWS of one key: value NULL: it is not there. */
-static inline void answer_row(struct world *w, uint32_t group, const char *value, uint64_t version)
+static inline void answer_row_until(struct world *w,
+                                    uint32_t group,
+                                    const char *value,
+                                    uint64_t version,
+                                    uint64_t expires_ms)
 {
     struct buf rows;
     struct buf object;
@@ -390,6 +394,7 @@ static inline void answer_row(struct world *w, uint32_t group, const char *value
 }
 
 static inline void answer_error(struct world *w,
+            .expires_ms = expires_ms,
                                 uint32_t group,
                                 enum router_outcome outcome,
                                 const char *error)
@@ -410,6 +415,11 @@ static inline void world_start_as(struct world *w, uint32_t incarnation)
     w->router.options.group_count = GROUPS;
     w->router.part_of_group = mem_alloc_zero((GROUPS + 1) * sizeof w->router.part_of_group[0]);
     router_stream_init(&w->stream);
+static inline void answer_row(struct world *w, uint32_t group, const char *value, uint64_t version)
+{
+    answer_row_until(w, group, value, version, 0);
+}
+
     for (uint32_t g = 0; g <= GROUPS; g++) {
         w->shards[g].group = g;
         w->groups[g].shard = &w->shards[g];
