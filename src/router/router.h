@@ -138,6 +138,9 @@ void router_disconnected(struct router *r, uint32_t node);
 /* A group's leader or term changed as far as this node knows: waiting requests may go. */
 void router_leader_changed(struct router *r, uint32_t group);
 
+/* That process of another node is alive: it has sent requests, and was heard a moment ago. */
+bool router_hears(const struct router *r, uint32_t node, uint32_t incarnation);
+
 /* Memory that commands hold here (not in the shards). */
 uint64_t router_memory(const struct router *r);
 
