@@ -77,6 +77,7 @@ struct shard {
 
     /* State of the group, the same on all replicas at the same index. */
     uint64_t time_ms;    /* group time (ORD-4) */
+    uint64_t stamp_ms;   /* of the entry that applies: its leader's clock; not state */
     uint64_t operations; /* operation counter (ORD-3) */
     /*
      * What the counter was at the last deletion of a key of each bucket, or later. Not state: where

@@ -114,13 +114,14 @@ TEST(exec_takes_the_gateways_time)
     world_start(&w);
     check_command(&w, "SET k v PX 100", OK);
     work_init(&k);
-    k.work.time_ms = w.shard->time_ms + 100;
+    uint64_t start_ms = w.shard->time_ms;
+    k.work.time_ms = start_ms + 100;
     work_add_all(&k, "GET k;SET n v PX 10");
     ask_work(&w, &a, COMMAND_ID_EXEC, &k, 0);
     world_settle(&w);
     check_answer(&a, TXN_STATE_COMMITTED, NIL OK);
     CHECK_EQ(w.shard->time_ms, k.work.time_ms);
-    k.work.time_ms = w.shard->time_ms + SHARD_CLOCK_AHEAD_MS + 1;
+    k.work.time_ms = start_ms + SHARD_CLOCK_AHEAD_MS + 1;
     ask_work(&w, &a, COMMAND_ID_EXEC, &k, 0);
     world_settle(&w);
     check_reply(&a, "-ERR the clock of the node this client talks to is ahead of the others'\r\n");
