@@ -135,6 +135,17 @@ struct versions {
     bool is_missing;
 };
 
+/*
+ * Of an absent key: grows whenever it may have been there meanwhile (TXN-14). One that was put and
+ * has expired since is not deleted by reads.
+ */
+static uint64_t absent_version(struct shard *s, struct bytes key)
+{
+    uint64_t deleted_at = s->deleted_at[view_local_bucket(key)];
+    uint64_t expired = view_local_expired_version(&s->read_view, key);
+    return TXN_VERSION_ABSENT | (expired > deleted_at ? expired : deleted_at);
+}
+
 static bool add_version(void *ctx, uint8_t database, struct bytes key, bool is_written)
 {
     struct versions *v = ctx;
@@ -145,7 +156,7 @@ static bool add_version(void *ctx, uint8_t database, struct bytes key, bool is_w
         return false;
     }
     if (version == 0) {
-        version = TXN_VERSION_ABSENT | v->shard->deleted_at[view_local_bucket(key)];
+        version = absent_version(v->shard, key);
     }
     put_u64_le(buf_reserve(&v->out, VERSION_BYTES), version);
     buf_extend(&v->out, VERSION_BYTES);

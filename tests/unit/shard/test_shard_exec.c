@@ -217,6 +217,24 @@ TEST(absent_keys_tell_what_was_meanwhile)
     }
 }
 
+/* TXN-14: it was there, and nobody has deleted it since its time came. */
+TEST(expired_keys_tell_what_was_meanwhile)
+{
+    struct shard_world w;
+    world_start(&w);
+    uint64_t before = answered_at(&w, "k");
+    check_command(&w, "SET k v PX 100", OK);
+    fake_env_advance(&w.env, 100);
+    check_command(&w, "SET unrelated v", OK); /* now group time says so, too */
+    uint64_t expired = answered_at(&w, "k");
+    CHECK((expired & TXN_VERSION_ABSENT) != 0);
+    CHECK(expired != before);
+    CHECK_EQ(answered_at(&w, "k"), expired);
+    check_command(&w, "DEL k", ":0\r\n");
+    CHECK(answered_at(&w, "k") != before);
+    world_stop(&w);
+}
+
 /* ORD-5: also inside a transaction a reader ends no key by its clock alone. */
 TEST(execread_of_a_key_that_is_due)
 {
