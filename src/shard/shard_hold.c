@@ -323,11 +323,13 @@ static void release_writes(struct shard *s)
         struct entry_command c;
         const struct command *row = read_request(s, r, &c);
         h->is_needed = true; /* as shard_hold_update would say, or nearly so */
-        if (must_wait(s, r, row, &c)) {
-            hold_write(s, r, row, &c);
-        } else if (shard_is_out_of_space(s)) {
+        if (shard_is_out_of_space(s)) {
+            /* All of them: one that went on waiting could overtake those before it (ORD-7), which
+               may be asked for again. */
             reached("shard: held write refused, disks are full");
             r->done(r, SHARD_NO_SPACE);
+        } else if (must_wait(s, r, row, &c)) {
+            hold_write(s, r, row, &c);
         } else {
             shard_gather_write(s, r, row, &c);
         }

@@ -514,6 +514,27 @@ TEST(versions_wait)
 
 /* ---- disks ----------------------------------------------------------------------------------- */
 
+/* ORD-7: what stands behind a refused one in its chain must not be executed later. */
+TEST(full_disks_refuse_all_that_waits)
+{
+    struct shard_world w;
+    struct ask first;
+    struct ask second;
+    world_start(&w);
+    check_prepare(&w, 1, "SET k 1", TXN_STATE_YES, OK);
+    check_prepare(&w, 2, "SET m 1", TXN_STATE_YES, OK);
+    ask_chained(&w, &first, 7, "SET k 2");
+    ask_chained(&w, &second, 7, "SET m 2");
+    w.is_out_of_space = true;
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    check_verdict(&first, SHARD_NO_SPACE);
+    w.is_out_of_space = false;
+    check_order(&w, COMMIT, 2, 0, TXN_STATE_COMMITTED);
+    check_verdict(&second, SHARD_NO_SPACE);
+    check_command(&w, "GET m", "$1\r\n1\r\n");
+    world_stop(&w);
+}
+
 /* Outcomes and marks free what is held: they are not refused for space; what waited is. */
 TEST(outcomes_pass_full_disks)
 {
