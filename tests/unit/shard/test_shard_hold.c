@@ -188,6 +188,32 @@ TEST(flush_waits_for_the_locks_of_its_database)
     world_stop(&w);
 }
 
+/* Nor does it wait for PREPAREs on their way to other databases: there may always be one. */
+TEST(flush_waits_for_prepares_of_its_database)
+{
+    struct shard_world w;
+    struct ask one;
+    struct ask other;
+    struct ask prepare;
+    struct bytes name = bytes_of_text("FLUSHDB");
+    world_start(&w);
+    check_command(&w, "SET k 0", OK);
+    ask_prepare(&w, &prepare, 1, 0, "SET k 1");
+    world_turn(&w); /* proposed */
+    ask_args(&w, &other, &name, 1, (struct request_id){0}, 2);
+    ask(&w, &one, "FLUSHDB");
+    world_turn(&w);
+    CHECK_EQ(w.replica.index_last, 3u); /* the one of another database */
+    world_settle(&w);
+    check_answer(&prepare, TXN_STATE_YES, OK);
+    check_reply(&other, OK);
+    check_reply(&one, NULL);
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    check_reply(&one, OK);
+    world_stop(&w);
+}
+
 /* TXN-16: an ordered PREPARE waits in the same queue; all others are answered at once. */
 TEST(ordered_prepare_waits)
 {
