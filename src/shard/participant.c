@@ -29,6 +29,7 @@ struct participant {
     struct omap locks;    /* database, key → holders */
     struct buf *lock_key; /* scratch */
     uint64_t prepared_count;
+    uint64_t prepared_bytes; /* of their records */
     uint32_t database_locks[LIMIT_DATABASES];
 };
 
@@ -295,6 +296,7 @@ void participant_vote(struct participant *p,
         ensure(!participant_is_closed(p, id));
         each_lock(p, id, record, lock);
         p->prepared_count++;
+        p->prepared_bytes += txn_record_size(record);
     }
     put_record(p, id, record);
 }
@@ -353,6 +355,7 @@ void participant_settle(struct participant *p, const struct txn_id *id, bool is_
     ensure(is_there && prepared.state == TXN_STATE_YES && p->prepared_count > 0);
     each_lock(p, id, &prepared, unlock);
     p->prepared_count--;
+    p->prepared_bytes -= txn_record_size(&prepared);
     struct txn_record record = {
         .state = is_commit ? TXN_STATE_COMMITTED : TXN_STATE_ABORTED,
         .content_hash = prepared.content_hash,
@@ -453,6 +456,11 @@ bool participant_end(struct participant *p, uint32_t node, uint32_t incarnation)
 uint64_t participant_prepared_count(const struct participant *p)
 {
     return p->prepared_count;
+}
+
+uint64_t participant_prepared_bytes(const struct participant *p)
+{
+    return p->prepared_bytes;
 }
 
 uint64_t participant_record_count(const struct participant *p)
@@ -559,6 +567,7 @@ enum status participant_load(struct participant *p, const struct txn_id *id, str
     if (record.state == TXN_STATE_YES) {
         each_lock(p, id, &record, lock);
         p->prepared_count++;
+        p->prepared_bytes += txn_record_size(&record);
     }
     return STATUS_OK;
 }

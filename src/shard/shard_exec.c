@@ -24,7 +24,7 @@ void exec_deinit(struct exec *e)
 static void take_reply(struct exec *e, size_t before, bool is_error)
 {
     e->reply_count++;
-    if (e->replies.size > SHARD_TXN_REPLIES_BYTES) {
+    if (e->replies.size > LIMIT_TRANSACTION_REPLIES_BYTES) {
         reached("shard: replies of a transaction are too large");
         e->replies.size = before;
         e->is_too_large = true;
@@ -76,6 +76,11 @@ bool exec_run(struct shard *s, struct exec *e, const struct txn_work *work)
         }
         ensure(result == COMMAND_DONE || result == COMMAND_ERROR);
         take_reply(e, before, result == COMMAND_ERROR);
+        if (e->overlay != NULL && e->overlay->written_bytes > LIMIT_TRANSACTION_ROWS_BYTES) {
+            reached("shard: a transaction writes too much");
+            e->writes_too_much = true;
+            break;
+        }
     }
     return true;
 }

@@ -206,6 +206,13 @@ bool shard_each_key(struct shard *s,
                     shard_key_fn fn,
                     void *ctx);
 
+/* shard_grow.c */
+/*
+ * Of the rows that a write may make beyond its own size, about: by them entries are filled. s->args
+ * are then those of the write, or as they were.
+ */
+uint64_t shard_rows_bytes(struct shard *s, struct bytes write);
+
 /* shard_exec.c: a read of the internal ones, whose argument was checked */
 enum command_result shard_exec_read(struct shard *s,
                                     const struct command *row,
