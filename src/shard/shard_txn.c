@@ -92,6 +92,11 @@ struct shard_txn_counts shard_txn_counts(const struct shard *s)
     };
 }
 
+enum txn_state shard_txn_state(const struct shard *s, const struct txn_id *id)
+{
+    return participant_state(s->participant, id);
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static uint32_t count_replies(struct bytes replies)

@@ -219,8 +219,9 @@ void txn_gateway_run(struct txn *t)
     omap_deinit(&watched);
     if (is_too_large(t)) {
         txn_finish_text(t, TXN_NOT_EXECUTED, "ERR the transaction is too large");
-    } else if (t->has_effects || t->plan.watches_absent) {
-        txn_vote(t);
+    } else if (t->has_effects || t->plan.watches_absent ||
+               view_recorded_has_expired(&t->recorded)) {
+        txn_vote(t); /* also to have the groups say what has expired, before it is shown (ORD-5) */
     } else {
         txn_prove(t); /* nothing to be done, but what was read has to be one moment's (TXN-20) */
     }
