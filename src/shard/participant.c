@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/endian.h"
 #include "base/mem.h"
+#include "shard/dup.h"
 #include "store/omap.h"
 
 #define ROW_KEY_BYTES 16u
@@ -25,10 +26,10 @@ enum node_field {
 
 struct participant {
     struct omap rows;
-    struct omap unsaved;  /* keys of rows; no values */
-    struct omap locks;    /* database, key → holders */
-    struct omap prepared; /* keys of rows; no values */
-    struct buf *lock_key; /* scratch */
+    struct omap unsaved;     /* keys of rows; no values */
+    struct omap locks;       /* database, key → holders */
+    struct omap prepared;    /* keys of rows; no values */
+    struct buf *lock_key;    /* scratch */
     uint64_t prepared_bytes; /* of their records */
     uint32_t database_locks[LIMIT_DATABASES];
 };
@@ -361,6 +362,17 @@ enum participant_outcome participant_judge(const struct participant *p,
     return is_commit ? outcomes[state].commit : outcomes[state].abort;
 }
 
+/*
+ * The reply of a committed one is kept for a gateway that did not hear its vote, until the mark
+ * passes it. Of a large one only that it was executed, as of any command (DUP-8): there may be many
+ * of them, and of a dead gateway they stay.
+ */
+static struct bytes kept_reply(struct bytes reply)
+{
+    bool is_kept = reply.size <= DUP_REPLY_BYTES_MAX;
+    return is_kept ? reply : (struct bytes){0};
+}
+
 void participant_settle(struct participant *p, const struct txn_id *id, bool is_commit)
 {
     struct txn_record prepared;
@@ -378,7 +390,7 @@ void participant_settle(struct participant *p, const struct txn_id *id, bool is_
         .state = is_commit ? TXN_STATE_COMMITTED : TXN_STATE_ABORTED,
         .content_hash = prepared.content_hash,
         .time_ms = prepared.time_ms,
-        .reply = is_commit ? prepared.reply : (struct bytes){0}, /* a gateway may still ask */
+        .reply = is_commit ? kept_reply(prepared.reply) : (struct bytes){0},
     };
     put_record(p, id, &record);
 }

@@ -376,6 +376,23 @@ TEST(committed_is_remembered)
     world_stop(&w);
 }
 
+/* DUP-8: a large reply is kept with the vote, and not behind the outcome. */
+TEST(large_replies_are_not_kept)
+{
+    struct shard_world w;
+    struct ask a;
+    world_start(&w);
+    check_command(&w, "SETRANGE k 16384 x", ":16385\r\n");
+    ask_prepare(&w, &a, 1, 0, "GET k");
+    world_settle(&w);
+    CHECK_EQ(answer_of(&a).reply_count, 1u);
+    buf_deinit(&a.reply);
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    check_prepare(&w, 1, "GET k", TXN_STATE_COMMITTED, "");
+    CHECK(participant_memory(w.shard->participant) < 16384);
+    world_stop(&w);
+}
+
 /* TXN-10: at or below the mark nothing is created any more. */
 TEST(mark_ends_them)
 {
