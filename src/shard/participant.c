@@ -214,6 +214,7 @@ static void take_locks(struct participant *p,
     uint8_t key[ROW_KEY_BYTES];
     each_lock(p, id, record, lock);
     omap_put(&p->prepared, row_key(id, key), NULL);
+    p->prepared_bytes += txn_record_size(record);
 }
 
 /* … and no more. */
@@ -224,6 +225,7 @@ static void give_locks_back(struct participant *p,
     uint8_t key[ROW_KEY_BYTES];
     each_lock(p, id, record, unlock);
     omap_remove(&p->prepared, row_key(id, key));
+    p->prepared_bytes -= txn_record_size(record);
 }
 
 bool participant_conflicts(const struct participant *p, struct bytes locks, uint32_t lock_count)
@@ -316,7 +318,6 @@ void participant_vote(struct participant *p,
     if (is_yes) {
         ensure(!participant_is_closed(p, id));
         take_locks(p, id, record);
-        p->prepared_bytes += txn_record_size(record);
     }
     put_record(p, id, record);
 }
@@ -385,7 +386,6 @@ void participant_settle(struct participant *p, const struct txn_id *id, bool is_
     bool is_there = participant_find(p, id, &prepared);
     ensure(is_there && prepared.state == TXN_STATE_YES);
     give_locks_back(p, id, &prepared);
-    p->prepared_bytes -= txn_record_size(&prepared);
     struct txn_record record = {
         .state = is_commit ? TXN_STATE_COMMITTED : TXN_STATE_ABORTED,
         .content_hash = prepared.content_hash,
@@ -587,7 +587,6 @@ enum status participant_load(struct participant *p, const struct txn_id *id, str
     omap_put(&p->rows, row_key(id, key), copy);
     if (record.state == TXN_STATE_YES) {
         take_locks(p, id, &record);
-        p->prepared_bytes += txn_record_size(&record);
     }
     return STATUS_OK;
 }
