@@ -12,6 +12,7 @@
 #define SLOTS 48u
 #define CHAINS 4u
 #define STEPS 400u
+#define READS_FROM 9u
 
 struct slot {
     struct ask ask;
@@ -27,6 +28,7 @@ struct bout {
     struct prng prng;
     struct slot slots[SLOTS];
     unsigned submitted;
+    unsigned no_space[CHAINS + 1][2]; /* the last one refused so, and the last one behind it then */
     unsigned answered[CHAINS + 1][2]; /* number of the last one, writes and reads */
     uint64_t sequence;                /* of transactions */
 };
@@ -45,17 +47,30 @@ static struct slot *first_answered(struct bout *b)
     return first;
 }
 
+/* ORD-7: answers of a chain come in its order, and none behind one that was refused. */
+static void check_answered(struct bout *b, const struct slot *s)
+{
+    enum shard_verdict verdict = s->ask.verdict;
+    unsigned *no_space = b->no_space[s->chain];
+    CHECK(verdict == SHARD_DONE || verdict == SHARD_NO_SPACE || verdict == SHARD_FULL ||
+          s->is_lost);
+    if (s->chain != 0 && verdict == SHARD_NO_SPACE) {
+        no_space[0] = s->number;
+        no_space[1] = b->submitted;
+    }
+    if (s->chain != 0 && verdict == SHARD_DONE) {
+        unsigned *last = &b->answered[s->chain][s->is_read ? 1 : 0];
+        CHECK(s->number > *last);
+        CHECK(s->is_read || s->number < no_space[0] || s->number > no_space[1]);
+        *last = s->number;
+    }
+}
+
 static void take_answers(struct bout *b)
 {
     struct slot *first = NULL;
     while ((first = first_answered(b)) != NULL) {
-        bool is_good = first->ask.verdict == SHARD_DONE;
-        CHECK(is_good || first->is_lost || first->ask.verdict == SHARD_FULL);
-        if (is_good && first->chain != 0) {
-            unsigned *last = &b->answered[first->chain][first->is_read ? 1 : 0];
-            CHECK(first->number > *last);
-            *last = first->number;
-        }
+        check_answered(b, first);
         first->is_used = false;
         buf_deinit(&first->ask.reply);
     }
@@ -74,13 +89,22 @@ static struct slot *free_slot(struct bout *b)
 
 static void submit_command(struct bout *b, struct slot *s)
 {
-    static const char *const forms[] = {"APPEND k%u x",
-                                        "INCR n%u",
-                                        "SET k%u y PX 40",
-                                        "DEL k%u",
-                                        "GET k%u",
-                                        "MGET k%u n1",
-                                        "GET n%u"};
+    static const char *const forms[] = {
+        "APPEND k%u x",
+        "INCR n%u",
+        "SET k%u y PX 40",
+        "DEL k%u",
+        "COPY k%u k1 REPLACE",
+        "MOVE k%u 1",
+        "RENAME k%u k2",
+        "GETEX k%u PX 30",
+        "FLUSHDB",
+        "GET k%u", /* READS_FROM */
+        "MGET k%u n1",
+        "GET n%u",
+        "DBSIZE",
+        "SCAN 0",
+    };
     char text[64];
     struct bytes args[ARGS_MAX];
     unsigned form = (unsigned)prng_below(&b->prng, sizeof forms / sizeof forms[0]);
@@ -89,7 +113,7 @@ static void submit_command(struct bout *b, struct slot *s)
     (void)snprintf(text, sizeof text, forms[form], (unsigned)prng_below(&b->prng, 3));
 #pragma GCC diagnostic pop
     s->chain = prng_below(&b->prng, CHAINS + 1);
-    s->is_read = form >= 4;
+    s->is_read = form >= READS_FROM;
     size_t count = words_of(text, args);
     ask_in_chain(&b->w, &s->ask, args, count, s->chain);
 }
@@ -99,7 +123,16 @@ static void submit_transaction(struct bout *b, struct slot *s)
     char text[96];
     unsigned key = (unsigned)prng_below(&b->prng, 3);
     unsigned other = (unsigned)prng_below(&b->prng, 3);
-    (void)snprintf(text, sizeof text, "INCR n%u;GET k%u;APPEND k%u t", key, other, key);
+    switch (prng_below(&b->prng, 4)) {
+    case 0:
+        (void)snprintf(text, sizeof text, "SET k%u t PX 25;PERSIST k%u;GET n1", key, other);
+        break;
+    case 1:
+        (void)snprintf(text, sizeof text, "MOVE k%u 1;COPY k%u k0 DB 1 REPLACE", key, other);
+        break;
+    default:
+        (void)snprintf(text, sizeof text, "INCR n%u;GET k%u;APPEND k%u t", key, other, key);
+    }
     if (prng_chance(&b->prng, 300)) {
         struct work k;
         work_init(&k);
@@ -187,6 +220,9 @@ static void step(struct bout *b)
     if (prng_chance(&b->prng, 15)) {
         change_leadership(b);
     }
+    if (prng_chance(&b->prng, w->is_out_of_space ? 200 : 10)) {
+        w->is_out_of_space = !w->is_out_of_space;
+    }
 }
 
 static bool is_open(const struct bout *b)
@@ -203,6 +239,7 @@ static bool is_open(const struct bout *b)
 static void finish(struct bout *b)
 {
     bool is_busy = true;
+    b->w.is_out_of_space = false;
     for (unsigned turns = 0; is_busy; turns++) {
         CHECK(turns < 2000);
         (void)decide(b);
