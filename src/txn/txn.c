@@ -534,6 +534,22 @@ void txn_each_open(struct txn_manager *m,
     }
 }
 
+void txn_each_own(const struct txn_manager *m,
+                  void (*fn)(void *ctx, const struct txn_shown *shown),
+                  void *ctx)
+{
+    list_each(link, &m->tries) {
+        const struct txn_try *try = container_of(link, struct txn_try, link);
+        struct txn_shown shown = {
+            .id = try->id,
+            .is_coordinator = true,
+            .state = txn_try_state(try),
+        };
+        copy_participants(&shown, buf_bytes(&try->participants));
+        fn(ctx, &shown);
+    }
+}
+
 uint64_t txn_memory(const struct txn_manager *m)
 {
     return m->memory;

@@ -136,6 +136,10 @@ struct txn_shown {
 void txn_each_open(struct txn_manager *m,
                    void (*fn)(void *ctx, const struct txn_shown *shown),
                    void *ctx);
+/* Ids that this node coordinates and that are not over everywhere; without their age. */
+void txn_each_own(const struct txn_manager *m,
+                  void (*fn)(void *ctx, const struct txn_shown *shown),
+                  void *ctx);
 
 /* Memory of open transactions, in bytes. */
 uint64_t txn_memory(const struct txn_manager *m);
