@@ -145,7 +145,7 @@ TEST(too_many_commands)
     buf_deinit(&lines);
     (void)heard(&o.a);
     say(&o.a, "GET a\r\n");
-    CHECK(strncmp(heard(&o.a), "-ERR a transaction has at most 16384 commands", 45) == 0);
+    CHECK(strncmp(heard(&o.a), "-ERR a transaction has at most 65536 commands", 45) == 0);
     CHECK_SAYS(&o.a, "EXEC\r\n", ABORTED);
     CHECK_TOLD(&o, "");
     one_stop(&o);
