@@ -29,6 +29,7 @@ struct participant {
     struct omap locks;    /* database, key → holders */
     struct omap prepared; /* keys of rows; no values */
     struct buf *lock_key; /* scratch */
+    uint64_t prepared_bytes; /* of their records */
     uint32_t database_locks[LIMIT_DATABASES];
 };
 
@@ -314,6 +315,7 @@ void participant_vote(struct participant *p,
     if (is_yes) {
         ensure(!participant_is_closed(p, id));
         take_locks(p, id, record);
+        p->prepared_bytes += txn_record_size(record);
     }
     put_record(p, id, record);
 }
@@ -371,6 +373,7 @@ void participant_settle(struct participant *p, const struct txn_id *id, bool is_
     bool is_there = participant_find(p, id, &prepared);
     ensure(is_there && prepared.state == TXN_STATE_YES);
     give_locks_back(p, id, &prepared);
+    p->prepared_bytes -= txn_record_size(&prepared);
     struct txn_record record = {
         .state = is_commit ? TXN_STATE_COMMITTED : TXN_STATE_ABORTED,
         .content_hash = prepared.content_hash,
@@ -467,6 +470,11 @@ bool participant_end(struct participant *p, uint32_t node, uint32_t incarnation)
 uint64_t participant_prepared_count(const struct participant *p)
 {
     return p->prepared.count;
+}
+
+uint64_t participant_prepared_bytes(const struct participant *p)
+{
+    return p->prepared_bytes;
 }
 
 uint64_t participant_record_count(const struct participant *p)
@@ -567,6 +575,7 @@ enum status participant_load(struct participant *p, const struct txn_id *id, str
     omap_put(&p->rows, row_key(id, key), copy);
     if (record.state == TXN_STATE_YES) {
         take_locks(p, id, &record);
+        p->prepared_bytes += txn_record_size(&record);
     }
     return STATUS_OK;
 }

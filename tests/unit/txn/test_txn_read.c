@@ -351,6 +351,30 @@ TEST(too_many_keys_for_a_look)
     world_end(&w);
 }
 
+/* Short commands make long values and replies: the gateway holds no more than a group would. */
+TEST(runs_at_the_gateway_are_bounded)
+{
+    static const char *const deals[] = {
+        "rename b c;setrange c 67108863 x;setrange c 1 x;setrange c 2 x", /* written */
+        "rename b c;setrange c 67108863 x;get c;get c",                   /* answered */
+    };
+    for (size_t i = 0; i < sizeof deals / sizeof deals[0]; i++) {
+        struct world w;
+        struct deal d;
+        world_start(&w);
+        submit(&w, &d, deals[i], "", false);
+        raise_barrier(&w);
+        CHECK_EVENTS(&w, "g1 rows b\ng2 rows c\n");
+        answer_row(&w, 1, "value", 7);
+        answer_row(&w, 2, NULL, 0);
+        CHECK_EVENTS(&w,
+                     "barrier ends\nnot executed: -ERR the transaction is too large: what it would "
+                     "write or answer is more than is allowed; nothing was executed\n");
+        deal_end(&d);
+        world_end(&w);
+    }
+}
+
 /* MOVE looks at its key in two databases, MSET of a wrong shape is for its handler. */
 TEST(odd_commands_at_the_gateway)
 {
