@@ -361,6 +361,16 @@ enum participant_outcome participant_judge(const struct participant *p,
     return is_commit ? outcomes[state].commit : outcomes[state].abort;
 }
 
+void participant_drop_reply(struct participant *p, const struct txn_id *id)
+{
+    struct txn_record record;
+    if (participant_find(p, id, &record) && record.state == TXN_STATE_COMMITTED &&
+        record.reply.size > 0) {
+        record.reply = (struct bytes){0};
+        put_record(p, id, &record); /* nothing else of it is borrowed from what it replaces */
+    }
+}
+
 void participant_settle(struct participant *p, const struct txn_id *id, bool is_commit)
 {
     struct txn_record prepared;
@@ -381,16 +391,6 @@ void participant_settle(struct participant *p, const struct txn_id *id, bool is_
         .reply = is_commit ? prepared.reply : (struct bytes){0}, /* a gateway may still ask */
     };
     put_record(p, id, &record);
-}
-
-void participant_drop_reply(struct participant *p, const struct txn_id *id)
-{
-    struct txn_record record;
-    if (participant_find(p, id, &record) && record.state == TXN_STATE_COMMITTED &&
-        record.reply.size > 0) {
-        record.reply = (struct bytes){0};
-        put_record(p, id, &record); /* nothing else of it is borrowed from what it replaces */
-    }
 }
 
 /* ---- marks ----------------------------------------------------------------------------------- */
