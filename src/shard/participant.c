@@ -363,6 +363,16 @@ enum participant_outcome participant_judge(const struct participant *p,
     return is_commit ? outcomes[state].commit : outcomes[state].abort;
 }
 
+void participant_drop_reply(struct participant *p, const struct txn_id *id)
+{
+    struct txn_record record;
+    if (participant_find(p, id, &record) && record.state == TXN_STATE_COMMITTED &&
+        record.reply.size > 0) {
+        record.reply = (struct bytes){0};
+        put_record(p, id, &record); /* nothing else of it is borrowed from what it replaces */
+    }
+}
+
 /*
  * The reply of a committed one is kept for a gateway that did not hear its vote, until the mark
  * passes it. Of a large one only that it was executed, as of any command (DUP-8): there may be many
