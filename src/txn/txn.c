@@ -30,6 +30,7 @@ struct txn_manager *txn_create(struct env *env,
     list_init(&m->deadlines);
     list_init(&m->tries);
     list_init(&m->recoveries);
+    omap_init(&m->recovering);
     list_init(&m->commits);
     list_init(&m->dues);
     buf_init(&m->scratch, SIZE_MAX / 2); /* TXN_BYTES_MAX bounds it */
@@ -79,6 +80,7 @@ void txn_destroy(struct txn_manager *m)
     }
     destroy_tries(&m->tries);
     destroy_tries(&m->recoveries);
+    omap_deinit(&m->recovering);
     while (!list_is_empty(&m->txns)) {
         txn_free(container_of(m->txns.next, struct txn, link));
     }
@@ -438,7 +440,11 @@ static void start(struct txn *t, struct router_stream *stream)
         txn_look_one(t, stream);
         return;
     }
-    t->barrier = (struct router_request){.stream = stream, .done = on_barrier};
+    t->barrier = (struct router_request){
+        .stream = stream,
+        .is_reading = t->plan.is_reading,
+        .done = on_barrier,
+    };
     router_submit_barrier(t->m->router, &t->barrier);
 }
 
