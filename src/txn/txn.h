@@ -19,7 +19,7 @@
 /* A group led here is prepared for so long: its outcome is asked for. */
 #define TXN_RECOVERY_MS 500u
 /* The same while its coordinator is heard: it may stand in the queue of another group (TXN-16). */
-#define TXN_RECOVERY_HEARD_MS 3000u
+#define TXN_RECOVERY_HEARD_MS 5000u
 
 struct txn_manager;
 
