@@ -9,9 +9,9 @@
 #include "router/router.h"
 #include "shard/txn_message.h"
 
-#define TXN_PARTICIPANTS_MAX 64u
-#define TXN_KEYS_MAX 1024u
-#define TXN_COMMANDS_MAX LIMIT_PIPELINE_COMMANDS
+#define TXN_PARTICIPANTS_MAX LIMIT_GROUPS
+/* Of all commands together, and watched: as many as one command may have. */
+#define TXN_KEYS_MAX LIMIT_COMMAND_KEYS
 /* Commands with their arguments, and watched keys: with what is around them one command fits. */
 #define TXN_BYTES_MAX (LIMIT_COMMAND_BYTES - MIB)
 /* A vote no(conflict) so often: then ordered. */
