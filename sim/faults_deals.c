@@ -72,12 +72,12 @@ void faults_deal_sent(struct faults *f, unsigned node, const uint32_t *groups, u
     }
     ensure(group_count > 0);
     uint64_t x = prng_below(&f->prng, 100);
-    if (x < 35) {
+    if (x < 30) {
         crash_soon(f, f->network->machines[node], SIM_FAULT_GATEWAY);
-    } else if (x < 65) {
+    } else if (x < 55) {
         struct sim_env *leader = leader_of(f, groups[prng_below(&f->prng, group_count)]);
         crash_soon(f, leader, SIM_FAULT_PARTICIPANT);
-    } else if (x < 75) {
+    } else if (x < 70) {
         struct sim_env *leader = leader_of(f, groups[prng_below(&f->prng, group_count)]);
         cut_apart(f, leader, groups, group_count);
     } else if (x < 80) {

@@ -70,6 +70,7 @@ static bool look(struct orphans *o)
         if (now_us - o->died_us > LEADERS_US) {
             world_fail(o->world, "no leaders %" PRIu64 " s after a death", LEADERS_US / SECOND_US);
         }
+        o->led_us = 0; /* who led then had no majority: other machines were down, too */
         return false;
     }
     o->led_us = o->led_us == 0 ? now_us : o->led_us;

@@ -26,7 +26,7 @@ struct orphans {
     struct prng prng;
     struct sim_env *victim;
     uint64_t died_us;
-    uint64_t led_us;       /* all groups have leaders again; 0: not yet */
+    uint64_t led_us;       /* all groups have leaders again, and keep them; 0: not yet */
     bool is_aimed;         /* the next transaction of the victim is its last */
     enum death aim;        /* it dies in this phase; DEATH_OF_GATEWAY_COUNT: at any time */
     uint64_t aim_until_us; /* rather than wait longer for it */
