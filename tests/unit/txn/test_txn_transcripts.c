@@ -359,6 +359,8 @@ TRANSCRIPT(looks_end_in_votes)
 TRANSCRIPT(closed_incarnation)
 TRANSCRIPT(cut_commands)
 TRANSCRIPT(outcome_is_repeated)
+TRANSCRIPT(refused_part)
+TRANSCRIPT(live_coordinator)
 
 /* A file that nobody plays is found. */
 TEST(all_files_are_played)

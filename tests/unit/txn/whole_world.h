@@ -327,6 +327,14 @@ void router_end_barrier(struct router *r, struct router_request *request)
     (void)request; /* sessions here send the next command when they have their answer */
 }
 
+/* As long as the process lives it is heard. */
+bool router_hears(const struct router *r, uint32_t node, uint32_t incarnation)
+{
+    const struct world *w = container_of(r, const struct gateway, router)->world;
+    return node >= 1 && node <= GATEWAYS && w->gateways[node].m != NULL &&
+           w->gateways[node].incarnation == incarnation;
+}
+
 /* ---- messages and groups --------------------------------------------------------------------- */
 
 static inline void on_shard_done(struct shard_request *request, enum shard_verdict verdict)
