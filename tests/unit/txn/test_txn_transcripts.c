@@ -361,6 +361,7 @@ TRANSCRIPT(cut_commands)
 TRANSCRIPT(outcome_is_repeated)
 TRANSCRIPT(refused_part)
 TRANSCRIPT(live_coordinator)
+TRANSCRIPT(absent_in_between)
 
 /* A file that nobody plays is found. */
 TEST(all_files_are_played)

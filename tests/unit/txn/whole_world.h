@@ -170,7 +170,12 @@ static inline void show_versions(struct buf *out, struct bytes versions)
     for (size_t i = 0; i < versions.size; i += 8) {
         uint64_t version = get_u64_le(versions.data + i);
         bool is_absent = (version & TXN_VERSION_ABSENT) != 0;
-        buf_printf(out, is_absent ? " absent" : " %" PRIu64, version & ~TXN_VERSION_ABSENT);
+        version &= ~TXN_VERSION_ABSENT;
+        if (is_absent && version == 0) {
+            buf_append_text(out, " absent");
+        } else {
+            buf_printf(out, is_absent ? " absent(%" PRIu64 ")" : " %" PRIu64, version);
+        }
     }
 }
 
