@@ -2,7 +2,7 @@
  * Isolation specs (tests/isolation/specs.txt) on real coordinators and real shards: the sessions
  * run at once, and the messages of their transactions arrive in every order, as far as there is
  * time for it, and then in orders by chance, where entries also stand in logs for a while before
- * they apply.
+ * they apply, and coordinators do not hear everything.
  *
  * What is right is what the same steps do one after the other: whatever the sessions are answered,
  * there has to be an order of their steps, in which no step stands before one that was answered
@@ -19,8 +19,9 @@
 #define ENDS_MAX 8u
 #define ORDERS_MAX 2000u
 #define CHOICES_MAX 256u
-#define EVENTS_MAX 2000u
+#define EVENTS_MAX 8000u
 #define TEXT_BYTES 200u
+#define LOSSES 8u
 #define CLIENT_GATEWAYS 2u
 
 /*
@@ -369,6 +370,7 @@ struct schedule {
     size_t at;
     struct prng *prng; /* NULL: every order */
     bool is_split;     /* entries stand in the log for a while before they apply */
+    bool is_lossy;     /* the router gives up on messages, which arrive all the same, or later */
 };
 
 static unsigned choose(struct schedule *s, unsigned count)
@@ -426,9 +428,26 @@ static unsigned options_of(struct run *run, bool is_split, struct option *out)
     return count;
 }
 
-static void happen(struct run *run, const struct option *o, bool is_split)
+/* Of those a coordinator asks about, or says again: clients hear nothing of it. */
+static bool may_be_lost(const struct message *m)
 {
-    if (o->message != NULL && is_split) {
+    uint16_t command = m->request != NULL ? (uint16_t)m->request->command->id : 0;
+    return command == COMMAND_ID_TXNPREPARE || command == COMMAND_ID_TXNCHECK ||
+           command == COMMAND_ID_TXNCOMMIT || command == COMMAND_ID_TXNABORT;
+}
+
+/* One of LOSSES is given up before it arrives, another one after it. */
+static void happen(struct run *run, struct schedule *s, const struct option *o)
+{
+    unsigned loss = LOSSES;
+    if (o->message != NULL && s->is_lossy && may_be_lost(o->message)) {
+        loss = choose(s, LOSSES);
+        o->message->is_answer_lost = loss == 1;
+    }
+    if (loss == 0) {
+        tell_unknown(o->message);
+        pump(&run->world);
+    } else if (o->message != NULL && s->is_split) {
         message_arrive(o->message);
         group_propose(o->message->group);
         pump(&run->world);
@@ -453,7 +472,7 @@ static void play_schedule(struct run *run, struct schedule *s)
         if (count == 0) {
             world_pass(&run->world, 1);
         } else {
-            happen(run, &options[choose(s, count)], s->is_split);
+            happen(run, s, &options[choose(s, count)]);
         }
     }
     finish(run);
@@ -535,7 +554,8 @@ static void play_spec(const struct spec *spec, const struct placement *p, struct
     schedule->prng = &prng;
     for (unsigned i = 0; i < runs_or(RUNS_CHANCE); i++, runs++) {
         schedule->depth = 0;
-        schedule->is_split = i % 2 == 0;
+        schedule->is_split = i % 3 > 0;
+        schedule->is_lossy = i % 3 > 1;
         run_start(run, spec, p);
         play_schedule(run, schedule);
         check_run(run, orders);
