@@ -70,6 +70,7 @@ struct router *router_create(struct env *env,
         &r->replying_peers,
         &r->in_flight,
         &r->failed,
+        &r->turned_away,
         &r->deadlines,
         &r->finished,
         &r->all_tasks,
@@ -540,6 +541,7 @@ static void on_tick(struct env_timer *timer)
         router_give_up(r, request);
     }
     router_resend_overdue(r, now_us);
+    router_take_back(r);
     router_leave(r);
     r->is_ticking = !r->is_stopped && !list_is_empty(&r->deadlines);
     if (r->is_ticking) {

@@ -40,6 +40,7 @@ struct router_batch *router_batch_create(struct router *r, struct route *route)
     b->has_failed = false;
     b->is_full = false;
     b->is_out_of_space = false;
+    b->is_turned_away = false;
     b->resends = 0;
     return b;
 }
@@ -84,9 +85,17 @@ static bool goes_back(const struct router_batch *b)
     return b->is_full && !t->is_write && t->request->task->next_part == NULL;
 }
 
-static void wait_for_leader(struct router *r, struct router_batch *b)
+static void append_waiting(struct router *r, struct router_batch *b)
 {
     struct route *route = b->route;
+    list_append(&route->waiting, &b->link);
+    if (list_is_empty(&route->waiting_link)) {
+        list_append(&r->waiting_routes, &route->waiting_link);
+    }
+}
+
+static void wait_for_leader(struct router *r, struct router_batch *b)
+{
     void_attempt(b);
     if (goes_back(b)) {
         reached("router: reads put back");
@@ -97,9 +106,20 @@ static void wait_for_leader(struct router *r, struct router_batch *b)
     b->is_full = false;
     b->state = BATCH_STATE_WAITING;
     list_remove(&b->link);
-    list_append(&route->waiting, &b->link);
-    if (list_is_empty(&route->waiting_link)) {
-        list_append(&r->waiting_routes, &route->waiting_link);
+    if (b->is_turned_away) {
+        reached("router: turned away by a leader");
+        b->is_turned_away = false;
+        list_append(&r->turned_away, &b->link);
+    } else {
+        append_waiting(r, b);
+    }
+}
+
+void router_take_back(struct router *r)
+{
+    struct list *link = NULL;
+    while ((link = list_take_first(&r->turned_away)) != NULL) {
+        append_waiting(r, batch_of(link));
     }
 }
 
@@ -241,6 +261,13 @@ static bool answer_no_space(struct router_task *t)
     return true;
 }
 
+/* It says that it leads, and our replica says so, too: it has refused for another reason. */
+static bool is_led_by(const struct route *route, uint32_t node, uint32_t hint)
+{
+    const struct replica *replica = route->where->replica;
+    return hint == node && replica != NULL && replica_node(replica_leader(replica)) == node;
+}
+
 /* The fate of one task's current attempt. The reply is in t->reply. */
 static void judge(struct router *r,
                   struct router_task *t,
@@ -274,7 +301,10 @@ static void judge(struct router *r,
         break;
     }
     if (!b->has_failed && !b->is_full) {
-        not_leader(r, b->route, b->target, hint);
+        b->is_turned_away = verdict == SHARD_REFUSED && is_led_by(b->route, b->target, hint);
+        if (!b->is_turned_away) {
+            not_leader(r, b->route, b->target, hint);
+        }
     }
     fail(r, b);
 }

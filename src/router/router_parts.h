@@ -94,7 +94,8 @@ struct router_task {
 };
 
 enum batch_state {
-    BATCH_STATE_WAITING, /* in route.waiting: for a leader, or for its next attempt */
+    BATCH_STATE_WAITING, /* in route.waiting: for a leader, or for its next attempt; or in
+                            router.turned_away: until the next tick */
     BATCH_STATE_LOCAL,   /* in the shard here */
     BATCH_STATE_STAGED,  /* in peer.staged: in a message that was not given to peers yet */
     BATCH_STATE_REMOTE,  /* in router.in_flight */
@@ -113,6 +114,7 @@ struct router_batch {
     bool has_failed;      /* a task of this attempt was refused or lost */
     bool is_full;         /* … because enough was replied for a turn */
     bool is_out_of_space; /* a write of this attempt was refused so: none behind it is submitted */
+    bool is_turned_away;  /* … by a node that leads: it has too much of this, but not of all */
     bool is_submitting;   /* inside the loop over shard_submit */
     uint64_t attempt;     /* its number, if remote: replies to older ones are not for it */
     uint32_t target;      /* node of the attempt */
@@ -164,6 +166,7 @@ struct router {
     struct list replying_peers;
     struct list in_flight; /* struct router_batch, remote, soonest resend first */
     struct list failed;
+    struct list turned_away;             /* struct router_batch */
     struct list buckets[ROUTER_BUCKETS]; /* remote batches by attempt */
     struct list deadlines;               /* struct router_request, started, soonest first */
     struct list finished;                /* struct router_request: done() is due */
@@ -266,6 +269,8 @@ bool router_has_leader(struct router *r, struct route *route);
 /* After tasks left it: delivers what is no longer held back, and ends or retries the batch. */
 void router_batch_settle(struct router *r, struct router_batch *b);
 void router_dispatch_waiting(struct router *r);
+/* What was turned away may try again. */
+void router_take_back(struct router *r);
 void router_send_staged(struct router *r);
 void router_resend_overdue(struct router *r, uint64_t now_us);
 void router_receive_replies(struct router *r, uint32_t node, struct forward_reader *reader);

@@ -25,10 +25,10 @@ enum node_field {
 
 struct participant {
     struct omap rows;
-    struct omap unsaved;  /* keys of rows; no values */
-    struct omap locks;    /* database, key → holders */
-    struct omap prepared; /* keys of rows; no values */
-    struct buf *lock_key; /* scratch */
+    struct omap unsaved;     /* keys of rows; no values */
+    struct omap locks;       /* database, key → holders */
+    struct omap prepared;    /* keys of rows; no values */
+    struct buf *lock_key;    /* scratch */
     uint64_t prepared_bytes; /* of their records */
     uint32_t database_locks[LIMIT_DATABASES];
 };
@@ -359,6 +359,16 @@ enum participant_outcome participant_judge(const struct participant *p,
     };
     enum txn_state state = participant_state(p, id);
     return is_commit ? outcomes[state].commit : outcomes[state].abort;
+}
+
+void participant_drop_reply(struct participant *p, const struct txn_id *id)
+{
+    struct txn_record record;
+    if (participant_find(p, id, &record) && record.state == TXN_STATE_COMMITTED &&
+        record.reply.size > 0) {
+        record.reply = (struct bytes){0};
+        put_record(p, id, &record); /* nothing else of it is borrowed from what it replaces */
+    }
 }
 
 void participant_settle(struct participant *p, const struct txn_id *id, bool is_commit)

@@ -54,6 +54,8 @@ enum participant_outcome participant_judge(const struct participant *p,
                                            bool is_commit);
 /* After APPLIES or REFUSES: records the outcome and releases the locks. */
 void participant_settle(struct participant *p, const struct txn_id *id, bool is_commit);
+/* Of a committed one: its coordinator has all replies, nobody will ask for them again. */
+void participant_drop_reply(struct participant *p, const struct txn_id *id);
 
 /* ---- marks ----------------------------------------------------------------------------------- */
 

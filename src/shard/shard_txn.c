@@ -612,7 +612,11 @@ static enum status apply_order(struct shard *s, const struct command *row, struc
         return STATUS_OK;
     case COMMAND_ID_TXNCOMMIT:
     case COMMAND_ID_TXNABORT:
-        return apply_outcome(s, id, row->id == COMMAND_ID_TXNCOMMIT, reply);
+        status = apply_outcome(s, id, row->id == COMMAND_ID_TXNCOMMIT, reply);
+        if (status == STATUS_OK && row->id == COMMAND_ID_TXNCOMMIT && order.mark > 0) {
+            participant_drop_reply(s->participant, id); /* only the coordinator names its mark */
+        }
+        return status;
     case COMMAND_ID_TXNMARK:
         answer_count(s, 0, reply);
         return STATUS_OK;

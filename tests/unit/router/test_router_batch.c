@@ -687,3 +687,30 @@ TEST(leader_with_a_later_life)
     fake_env_forget(&w.env);
     world_stop(&w);
 }
+
+/*
+ * Refused by the one that leads (as too much waits there for locked keys): that is no news about
+ * the group, so it holds up nothing but itself, and tries again soon.
+ */
+TEST(turned_away_by_the_leader)
+{
+    struct world w;
+    struct ask a[2] = {0};
+    world_start(&w);
+    submit(&w, &a[0], 0, "set b 1");
+    w.shards[1].refuse_from = 1;
+    turn(&w);
+    CHECK_EVENTS(&w, "here g1 set b 1 #1/0 refused\n");
+    w.shards[1].mode = FAKE_HOLD;
+    submit(&w, &a[1], 1, "set f 1");
+    turn(&w);
+    turn(&w);
+    CHECK_EVENTS(&w, "here g1 set f 1 #2/0\n");
+    advance(&w, 20);
+    CHECK_EVENTS(&w, "here g1 set b 1 #1/0\n");
+    answer_here(&w, 1, SHARD_DONE, "+OK\r\n");
+    answer_here(&w, 1, SHARD_DONE, "+OK\r\n");
+    fake_env_forget(&w.env);
+    ask_end(a, 2);
+    world_stop(&w);
+}

@@ -168,6 +168,26 @@ TEST(a_committed_record_keeps_its_reply)
     participant_destroy(p);
 }
 
+/* A record may stay for long, where another group cannot confirm: replies are no part of that. */
+TEST(a_reply_that_nobody_asks_for_is_dropped)
+{
+    struct participant *p = participant_create();
+    struct txn_id one = id_of(1, 1);
+    struct txn_record record = {0};
+    prepare(p, one, "!k");
+    participant_drop_reply(p, &one);
+    CHECK(participant_find(p, &one, &record) && record.reply.size > 0);
+    participant_settle(p, &one, true);
+    uint64_t before = participant_memory(p);
+    participant_drop_reply(p, &one);
+    CHECK(participant_find(p, &one, &record));
+    CHECK_EQ(record.state, TXN_STATE_COMMITTED);
+    CHECK_EQ(record.reply.size, 0u);
+    CHECK(record.content_hash != 0);
+    CHECK(participant_memory(p) < before);
+    participant_destroy(p);
+}
+
 /* TXN-9, TXN-10. */
 TEST(marks_finish_what_is_over)
 {

@@ -376,6 +376,25 @@ TEST(committed_is_remembered)
     world_stop(&w);
 }
 
+/* TXN-18: until the coordinator itself, who alone names its mark, says that it is committed. */
+TEST(replies_are_kept_for_the_coordinator)
+{
+    struct shard_world w;
+    struct ask a;
+    world_start(&w);
+    for (uint64_t mark = 0; mark < 2; mark++) {
+        uint64_t sequence = 2 + mark;
+        check_prepare(&w, sequence, "SET a 1", TXN_STATE_YES, OK);
+        ask_order(&w, &a, COMMIT, sequence, mark);
+        world_settle(&w);
+        check_answer(&a, TXN_STATE_COMMITTED, "");
+        ask_order(&w, &a, CHECK_VOTE, sequence, 0);
+        world_settle(&w);
+        check_answer(&a, TXN_STATE_COMMITTED, mark == 0 ? OK : "");
+    }
+    world_stop(&w);
+}
+
 /* TXN-10: at or below the mark nothing is created any more. */
 TEST(mark_ends_them)
 {
