@@ -1,22 +1,15 @@
-"""Isolation specs: what sessions do, step by step, in every order that keeps each session's own.
+"""Isolation specs (tests/isolation/specs.txt): what sessions do, step by step, in every order that
+keeps each session's own.
 
-A spec is text:
-
-    lost update                        its name
-    given  SET x 10                    before each order; may be left out
-    a      WATCH x | GET x | MULTI; INCR x; EXEC
-    b      SET x 20                    a session: steps between |, each sent as one pipeline
-    ends   GET x = 20 / 21             what must come out, in any order
-
-Keys x, y, z … get another name for each order, so that they lie in ever other groups. Each step is
-answered before the next begins: so there is exactly one right answer to all of it, that of Redis,
-which runs one command at a time. The whole record of an order is compared with it.
+Keys x, y, z get another name for each order, and lie in one group, in two and in three. Each step
+is answered before the next begins: so there is exactly one right answer to all of it, that of
+Redis, which runs one command at a time. The whole record of an order is compared with it.
 """
 
 import re
 from dataclasses import dataclass, field
 
-KEY = re.compile(r"\b([uvwxyz])\b")
+KEY = re.compile(r"^([xyz])$")
 
 
 @dataclass
@@ -25,6 +18,7 @@ class Spec:
     given: list = field(default_factory=list)
     sessions: dict = field(default_factory=dict)  # name: [step], a step is a list of commands
     ends: tuple = ()  # command, the texts that are allowed
+    is_apart: bool = False  # what it is answered is not Redis'
 
 
 def commands_of(text):
@@ -35,6 +29,8 @@ def parse(text):
     specs = []
     for block in re.split(r"\n\s*\n", text.strip()):
         lines = [line.strip() for line in block.splitlines() if not line.strip().startswith("#")]
+        if not lines:
+            continue
         spec = Spec(lines[0])
         for line in lines[1:]:
             word, rest = line.split(None, 1)
@@ -43,6 +39,8 @@ def parse(text):
             elif word == "ends":
                 command, allowed = rest.split("=", 1)
                 spec.ends = (command.split(), [a.strip() for a in allowed.split("/")])
+            elif word == "apart":
+                spec.is_apart = True
             else:
                 spec.sessions[word] = [commands_of(step) for step in rest.split("|")]
         specs.append(spec)
@@ -59,8 +57,13 @@ def orders(counts):
             yield (name, *rest)
 
 
-def with_keys(command, number):
-    return [KEY.sub(lambda m: f"{m[1]}:{number}", word) for word in command]
+# Which of the places x, y, z lie in: all in one, two together, each alone.
+PLACEMENTS = {"one group": (0, 0, 0), "two groups": (0, 1, 0), "three groups": (0, 1, 2)}
+
+
+def with_keys(command, number, tags):
+    """tags: of x, y, z. Keys with one tag lie in one group."""
+    return [KEY.sub(lambda m: f"{{{tags['xyz'.index(m[1])]}}}{m[1]}:{number}", word) for word in command]
 
 
 def show(value):
@@ -71,18 +74,18 @@ def show(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def play(spec, order, number, clients, setup):
+def play(spec, order, number, tags, clients, setup):
     """Runs one order; returns what every step answered, and the end."""
     done = dict.fromkeys(spec.sessions, 0)
     record = []
     if spec.given:
-        setup.pipeline([with_keys(c, number) for c in spec.given])
+        setup.pipeline([with_keys(c, number, tags) for c in spec.given])
     for name in order:
         step = spec.sessions[name][done[name]]
         done[name] += 1
-        replies = clients[name].pipeline([with_keys(c, number) for c in step])
+        replies = clients[name].pipeline([with_keys(c, number, tags) for c in step])
         record.append(f"{name}{done[name]}: {show(replies)}")
-    end = show(setup.call(*with_keys(spec.ends[0], number)))
+    end = show(setup.call(*with_keys(spec.ends[0], number, tags)))
     for client in clients.values():
         client.call("RESET")
     return record, end
