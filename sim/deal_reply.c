@@ -84,6 +84,7 @@ static bool take_length(struct dealer *c, size_t step, const struct resp_value *
         return false;
     }
     append_told(&c->deals->history, step, v->integer / size);
+    c->deals->appended++;
     return true;
 }
 
@@ -123,6 +124,7 @@ static bool take_accounts(struct dealer *c, const struct item *item, struct byte
         }
         sum += number;
     }
+    c->deals->sums++;
     if (sum != 0) {
         world_fail(c->deals->world, "dealer %u: the bank has %" PRId64 " too much", c->index, sum);
     }

@@ -75,6 +75,8 @@ struct dealer {
     struct buf input;
     uint64_t life;  /* of the connection: older timers are stale */
     uint64_t batch; /* grows with each: its timeout is stale after the replies */
+    uint64_t sent_us;
+    uint64_t sent_boot; /* of the node: a later one does not know of it */
     bool is_active;
     bool is_connected;
     /* The deal: */

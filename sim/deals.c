@@ -139,6 +139,8 @@ static void dealer_send(struct dealer *c, const struct buf *out)
     struct deals *d = c->deals;
     uint64_t timeout_us = d->workload->options.timeout_us;
     c->batch++;
+    c->sent_us = d->world->now_us;
+    c->sent_boot = d->network->machines[c->node]->boot;
     sim_conn_send(c->conn, buf_bytes(out));
     if (timeout_us > 0) {
         world_schedule(d->world, timeout_us, fire_timeout, c, NULL, c->batch);
@@ -234,6 +236,19 @@ bool deals_is_idle(const struct deals *d)
         }
     }
     return true;
+}
+
+uint64_t deals_waits_since(const struct deals *d)
+{
+    uint64_t since_us = UINT64_MAX;
+    for (unsigned i = 0; i < d->dealer_count; i++) {
+        const struct dealer *c = &d->dealers[i];
+        bool is_heard = c->conn != NULL && c->sent_boot == d->network->machines[c->node]->boot;
+        if (is_heard && awaited(c) > 0 && c->sent_us < since_us) {
+            since_us = c->sent_us;
+        }
+    }
+    return since_us;
 }
 
 void deals_read_all(struct deals *d, unsigned node)

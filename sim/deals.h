@@ -38,9 +38,11 @@ struct deals {
     struct append_history history;
     struct dealer *dealers; /* the last one reads everything at the end */
     unsigned dealer_count;
-    uint64_t done;    /* transactions that took effect */
-    uint64_t changed; /* EXEC answered nil */
-    uint64_t failed;  /* strict ones with an error */
+    uint64_t done;     /* transactions that took effect */
+    uint64_t changed;  /* EXEC answered nil */
+    uint64_t failed;   /* strict ones with an error */
+    uint64_t appended; /* to lists, told */
+    uint64_t sums;     /* of the bank, told */
     /* EXEC, or a command over several groups, was sent to this node. May be NULL. */
     void (*sent)(void *owner, unsigned node, const uint32_t *groups, unsigned group_count);
     void *owner;
@@ -54,6 +56,11 @@ void deals_init(struct deals *d, struct workload *workload, const struct deals_o
 void deals_deinit(struct deals *d);
 void deals_start(struct deals *d);
 bool deals_is_idle(const struct deals *d);
+/*
+ * When the oldest question was sent that has no answer yet, of those to nodes that did not die
+ * since; UINT64_MAX: there is none.
+ */
+uint64_t deals_waits_since(const struct deals *d);
 /* One more client reads everything through that node, until it got all answers. */
 void deals_read_all(struct deals *d, unsigned node);
 /* Judges what was seen; fails the world. Explanations are appended to out_report. */

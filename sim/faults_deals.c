@@ -5,6 +5,8 @@
 #define DELIVERIES_MAX 60u /* of a machine's loop: from a transaction to the crash in it */
 #define CUT_MS_MIN 50u
 #define CUT_MS_MAX 4000u
+/* From a transaction to a fault of the network in it: so it hits PREPARE, votes and outcomes. */
+#define WAIT_US_MAX (20 * MS_US)
 
 static struct sim_env *leader_of(const struct faults *f, uint32_t group)
 {
@@ -24,16 +26,39 @@ static void crash_soon(struct faults *f, struct sim_env *e, enum sim_fault fault
     sim_env_plan_crash(e, is_kill ? SIM_CRASH_KILL : SIM_CRASH_POWER_LOSS, deliveries);
 }
 
-/* The leaders of two of the groups do not hear each other; all others do. */
-static void cut_apart(struct faults *f, const uint32_t *groups, unsigned group_count)
+/* item: the one machine; tag: the epoch, and the other one. */
+static void fire_cut(void *owner, void *item, uint64_t tag)
 {
-    uint64_t us = prng_between(&f->prng, CUT_MS_MIN, CUT_MS_MAX) * MS_US;
-    struct sim_env *one = leader_of(f, groups[prng_below(&f->prng, group_count)]);
+    struct faults *f = owner;
+    const struct sim_env *one = item;
+    if (tag / SIM_NODES_MAX == f->epoch && f->is_on) {
+        uint64_t us = prng_between(&f->prng, CUT_MS_MIN, CUT_MS_MAX) * MS_US;
+        world_fault(f->world, SIM_FAULT_APART);
+        links_cut_between(&f->links, one->index, (unsigned)(tag % SIM_NODES_MAX), us);
+    }
+}
+
+static void fire_late(void *owner, void *item, uint64_t tag)
+{
+    struct faults *f = owner;
+    (void)item;
+    if (tag == f->epoch && f->is_on) {
+        (void)sim_network_delay_last_bytes(f->network);
+    }
+}
+
+/* This one and the leader of one of the groups do not hear each other soon; all others do. */
+static void cut_apart(struct faults *f,
+                      struct sim_env *one,
+                      const uint32_t *groups,
+                      unsigned group_count)
+{
     for (unsigned i = 0; one != NULL && i < group_count; i++) {
-        struct sim_env *other = leader_of(f, groups[i]);
+        const struct sim_env *other = leader_of(f, groups[i]);
         if (other != NULL && other != one) {
-            world_fault(f->world, SIM_FAULT_APART);
-            links_cut_between(&f->links, one->index, other->index, us);
+            uint64_t tag = f->epoch * SIM_NODES_MAX + other->index;
+            uint64_t us = prng_between(&f->prng, 1, WAIT_US_MAX);
+            world_schedule(f->world, us, fire_cut, f, one, tag);
             return;
         }
     }
@@ -52,9 +77,13 @@ void faults_deal_sent(struct faults *f, unsigned node, const uint32_t *groups, u
     } else if (x < 65) {
         struct sim_env *leader = leader_of(f, groups[prng_below(&f->prng, group_count)]);
         crash_soon(f, leader, SIM_FAULT_PARTICIPANT);
+    } else if (x < 75) {
+        struct sim_env *leader = leader_of(f, groups[prng_below(&f->prng, group_count)]);
+        cut_apart(f, leader, groups, group_count);
     } else if (x < 80) {
-        cut_apart(f, groups, group_count);
+        cut_apart(f, f->network->machines[node], groups, group_count);
     } else {
-        (void)sim_network_delay_last_bytes(f->network);
+        uint64_t us = prng_between(&f->prng, 1, WAIT_US_MAX);
+        world_schedule(f->world, us, fire_late, f, NULL, f->epoch);
     }
 }

@@ -252,6 +252,8 @@ static void print_suite_line(uint64_t seed, const struct run_result *r)
                  r->hash);
 }
 
+#define DEALS_MIN 20u /* transactions that took effect, of a run that counts as one with them */
+
 /* Chance may keep a run from what its plan is there for, but not many runs. */
 #define IN_VAIN_MAX(runs) (1 + (runs) / 20)
 
@@ -277,7 +279,9 @@ struct summary {
     uint64_t deals_failed;
     uint64_t orphans;
     uint64_t orphans_us_max;
+    uint64_t with_deals; /* runs with lists and a bank */
     uint64_t fault_count[SIM_FAULT_COUNT];
+    uint64_t death_count[DEATH_COUNT];
 };
 
 static void keep_least(uint64_t *least, uint64_t value, bool is_first)
@@ -294,6 +298,11 @@ static void summary_add(struct summary *s, const struct run_result *r)
     for (unsigned i = 0; i < SIM_FAULT_COUNT; i++) {
         s->fault_count[i] += r->fault_count[i];
     }
+    for (unsigned i = 0; i < DEATH_COUNT; i++) {
+        s->death_count[i] += r->death_count[i];
+    }
+    bool has_deals = r->deals >= DEALS_MIN && r->deals_appended > 0 && r->deals_sums > 0;
+    s->with_deals += has_deals ? 1 : 0;
     s->snapshots += r->snapshots;
     s->segments_released += r->segments_released;
     s->segments_max = r->segments_max > s->segments_max ? r->segments_max : s->segments_max;
@@ -356,13 +365,19 @@ static void summary_print_disks(const struct summary *s)
 
 static void summary_print_deals(const struct summary *s)
 {
-    (void)printf("transactions: done=%" PRIu64 " changed=%" PRIu64 " failed=%" PRIu64
-                 " orphans=%" PRIu64 ", the longest free after ms=%" PRIu64 "\n",
+    (void)printf("transactions: runs=%" PRIu64 " done=%" PRIu64 " changed=%" PRIu64
+                 " failed=%" PRIu64 " orphans=%" PRIu64 ", the longest free after ms=%" PRIu64 "\n",
+                 s->with_deals,
                  s->deals,
                  s->deals_changed,
                  s->deals_failed,
                  s->orphans,
                  s->orphans_us_max / MS_US);
+    (void)printf("deaths:");
+    for (unsigned i = 0; i < DEATH_COUNT; i++) {
+        (void)printf(" %s=%" PRIu64, death_name((enum death)i), s->death_count[i]);
+    }
+    (void)printf("\n");
 }
 
 /* hash_only: "seed hash" a line, for the comparison of two builds. */

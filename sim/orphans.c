@@ -10,10 +10,20 @@
 #define GAP_US_MAX (1500 * MS_US)
 #define DELIVERIES_MAX 20u /* of the gateway's loop, from the transaction to its death */
 #define LEADERS_US (10 * SECOND_US)
+#define AIM_LOOK_US 50u
+#define AIM_US_MAX SECOND_US
 
-void orphans_init(struct orphans *o, struct sim_network *network, const struct watch *watch)
+void orphans_init(struct orphans *o,
+                  struct sim_network *network,
+                  const struct watch *watch,
+                  const struct deals *deals)
 {
-    *o = (struct orphans){.world = network->world, .network = network, .watch = watch};
+    *o = (struct orphans){
+        .world = network->world,
+        .network = network,
+        .watch = watch,
+        .deals = deals,
+    };
     o->prng = world_prng(o->world, PURPOSE_ORPHANS);
 }
 
@@ -75,7 +85,11 @@ static bool look(struct orphans *o)
                        since_us / MS_US);
         }
     }
-    return now_us - o->led_us > ORPHANS_LIMIT_US;
+    bool is_over = now_us - o->led_us > ORPHANS_LIMIT_US;
+    if (is_over && deals_waits_since(o->deals) < o->led_us) {
+        world_fail(o->world, "a client waits, though the keys of %s are free", o->victim->name);
+    }
+    return is_over;
 }
 
 static void fire_look(void *owner, void *item, uint64_t tag)
@@ -116,6 +130,21 @@ static void fire_round(void *owner, void *item, uint64_t tag)
     fire_look(o, NULL, 0);
 }
 
+/* Some phases last for less than a millisecond: the victim is watched closely. */
+static void fire_aim(void *owner, void *item, uint64_t tag)
+{
+    struct orphans *o = owner;
+    struct sim_env *e = item;
+    if (o->victim != e || !e->is_up || e->boot != tag || e->env.is_halted) {
+        return;
+    }
+    if (deaths_is_in(o->network, e, o->aim) || o->world->now_us >= o->aim_until_us) {
+        sim_env_crash(e, SIM_CRASH_KILL);
+        return;
+    }
+    world_schedule(o->world, AIM_LOOK_US, fire_aim, o, e, tag);
+}
+
 void orphans_sent(struct orphans *o, unsigned node)
 {
     if (!o->is_aimed || o->victim->index != node) {
@@ -123,7 +152,13 @@ void orphans_sent(struct orphans *o, unsigned node)
     }
     o->is_aimed = false;
     world_fault(o->world, SIM_FAULT_GATEWAY);
-    sim_env_plan_crash(o->victim, SIM_CRASH_KILL, prng_between(&o->prng, 1, DELIVERIES_MAX));
+    o->aim = (enum death)prng_below(&o->prng, DEATH_OF_GATEWAY_COUNT + 1);
+    if (o->aim == DEATH_OF_GATEWAY_COUNT) {
+        sim_env_plan_crash(o->victim, SIM_CRASH_KILL, prng_between(&o->prng, 1, DELIVERIES_MAX));
+        return;
+    }
+    o->aim_until_us = o->world->now_us + AIM_US_MAX;
+    fire_aim(o, o->victim, o->victim->boot);
 }
 
 void orphans_start(struct orphans *o)

@@ -218,7 +218,7 @@ static void pick_deals(struct plan *plan, struct prng *p)
 {
     struct deals_options *o = &plan->deals;
     bool is_always = is_for_deals(plan);
-    bool has_some = prng_chance(p, 300) && plan->kind != PLAN_FAILOVER;
+    bool has_some = prng_chance(p, 850) && plan->kind != PLAN_FAILOVER;
     bool is_storm = prng_chance(p, 300);
     unsigned many = (unsigned)prng_between(p, 4, DEALS_CLIENTS_MAX - 1);
     unsigned few = (unsigned)prng_between(p, 1, 3);

@@ -39,6 +39,7 @@ struct run {
     struct probe probe;
     struct deals deals;
     struct orphans orphans;
+    struct deaths deaths;
     struct prng prng;
     struct buf *report;
 };
@@ -414,6 +415,11 @@ static void on_deal_sent(void *owner, unsigned node, const uint32_t *groups, uns
     faults_deal_sent(&r->faults, node, groups, group_count);
 }
 
+static void on_crashing(void *owner, const struct sim_env *e)
+{
+    deaths_note(&((struct run *)owner)->deaths, e);
+}
+
 static void run_init(struct run *r, enum plan_kind forced_plan)
 {
     r->prng = world_prng(&r->world, PURPOSE_OPTIONS);
@@ -441,7 +447,10 @@ static void run_init(struct run *r, enum plan_kind forced_plan)
     unsigned clients = r->workload.client_count + r->deals.dealer_count;
     faults_init(&r->faults, &r->network, &r->watch, clients, &plan->faults);
     probe_init(&r->probe, &r->network, &r->watch);
-    orphans_init(&r->orphans, &r->network, &r->watch);
+    orphans_init(&r->orphans, &r->network, &r->watch, &r->deals);
+    deaths_init(&r->deaths, &r->network);
+    r->network.crashing = on_crashing;
+    r->network.owner = r;
 }
 
 static void run_deinit(struct run *r)
@@ -482,6 +491,8 @@ static struct run_result run_result(const struct run *r)
         .deals = r->deals.done,
         .deals_changed = r->deals.changed,
         .deals_failed = r->deals.failed,
+        .deals_appended = r->deals.appended,
+        .deals_sums = r->deals.sums,
         .orphans = r->orphans.found,
         .orphans_us = r->orphans.longest_us,
         .hash = r->world.trace_hash,
@@ -490,6 +501,7 @@ static struct run_result run_result(const struct run *r)
         result.boots += r->nodes[i].boot_count;
     }
     memcpy(result.failure, r->world.failure, sizeof result.failure);
+    memcpy(result.death_count, r->deaths.count, sizeof result.death_count);
     memcpy(result.fault_count, r->world.fault_count, sizeof result.fault_count);
     return result;
 }

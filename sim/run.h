@@ -5,6 +5,7 @@
 #ifndef SIM_RUN_H
 #define SIM_RUN_H
 
+#include "sim/deaths.h"
 #include "sim/plan.h"
 #include "sim/world.h"
 
@@ -38,9 +39,12 @@ struct run_result {
     uint64_t deals;           /* transactions that took effect */
     uint64_t deals_changed;   /* EXEC answered nil */
     uint64_t deals_failed;    /* or EXECABORT */
+    uint64_t deals_appended;  /* APPENDs that took effect */
+    uint64_t deals_sums;      /* of the bank, that were seen */
     uint64_t orphans;         /* PLAN_GATEWAYS: open when their gateway had died */
     uint64_t orphans_us;      /* the longest time until they were over */
     uint64_t fault_count[SIM_FAULT_COUNT];
+    uint64_t death_count[DEATH_COUNT];
     uint64_t hash;
 };
 

@@ -508,6 +508,9 @@ static void refuse(struct sim_env *e)
 void sim_env_crash(struct sim_env *e, enum sim_crash kind)
 {
     ensure(e->is_up);
+    if (e->network->crashing != NULL) {
+        e->network->crashing(e->network->owner, e);
+    }
     world_fault(e->world, kind == SIM_CRASH_KILL ? SIM_FAULT_KILL : SIM_FAULT_POWER_LOSS);
     sim_env_end(e, kind);
 }

@@ -46,6 +46,9 @@ struct sim_network {
     struct sim_network_options options;
     struct sim_env *machines[SIM_NODES_MAX];
     unsigned machine_count;
+    /* The machine is about to crash, and still up. May be NULL. */
+    void (*crashing)(void *owner, const struct sim_env *e);
+    void *owner; /* of that */
     /* private */
     struct prng prng;
     struct list conns; /* struct sim_conn */

@@ -43,6 +43,11 @@
 /* Nor up to more than this in the rows that it writes: a short command may make a long string, and
    all rows of an entry are in memory at once. Nor further by a command alone than its one row. */
 #define LIMIT_ENTRY_ROWS_BYTES LIMIT_VALUE_BYTES
+/* Rows that one transaction writes in one group, each as often as it is written: it can be neither
+   cut nor given up half way. Strings that grow count whole each time. */
+#define LIMIT_TRANSACTION_ROWS_BYTES (2u * LIMIT_VALUE_BYTES + MIB)
+/* Replies of one transaction in one group: the largest value fits in. */
+#define LIMIT_TRANSACTION_REPLIES_BYTES (LIMIT_REPLY_VALUES_BYTES + MIB)
 #define LIMIT_CLIENT_NAME_BYTES 256u
 /* Input that is read and kept while a connection sleeps or CLIENT PAUSE holds it: more would not be
    run anyway, but less would hide that the client has gone. */

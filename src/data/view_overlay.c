@@ -74,6 +74,7 @@ static enum status overlay_put(struct view *view, struct bytes key, const struct
     row.version = EFFECT_VERSION;
     row.incarnation = EFFECT_VERSION;
     struct blob *blob = blob_create(object_size(&row));
+    v->written_bytes += object_size(&row);
     object_encode(&row, blob->data); /* before the old one goes: it may borrow from that */
     omap_put(&v->rows, row_key(v, key), blob);
     return STATUS_OK;
@@ -145,6 +146,7 @@ void view_overlay_clear(struct view_overlay *v)
     omap_deinit(&v->rows);
     omap_init(&v->rows);
     v->flushed = 0;
+    v->written_bytes = 0;
     memset(v->added, 0, sizeof v->added);
 }
 

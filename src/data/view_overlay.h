@@ -13,6 +13,7 @@ struct view_overlay {
     struct view base;
     /* Given before commands run; 0: never. What is put and is due by it was deleted. */
     uint64_t now_ms;
+    uint64_t written_bytes; /* taken: of all rows put so far, also of those replaced since */
     /* private */
     struct view *below;
     uint8_t database; /* the one selected */

@@ -144,7 +144,10 @@ uint64_t log_segment_newest(const struct log *log);
 uint64_t log_segment_oldest(const struct log *log);
 /* The highest index of the group's entries in all segments up to this one; 0: none. */
 uint64_t log_segment_top(const struct log *log, uint64_t segment, uint16_t group);
-/* The last batch in that segment, which is there and not written to any more. */
+/*
+ * The last batch of records in that segment, which is there and not written to any more: whatever
+ * log_append gave a higher number stands behind it.
+ */
 uint64_t log_segment_batch_last(const struct log *log, uint64_t segment);
 /*
  * Nothing in the segments up to this one is needed any more; it is older than the newest. A worker

@@ -202,7 +202,7 @@ uint64_t log_segment_batch_last(const struct log *log, uint64_t segment)
 {
     const struct log_segment *found = log_segments_find(&log->segments, segment);
     ensure(found != NULL && segment < log_segment_newest(log));
-    return found->batch_last;
+    return found->batch_last - 1; /* the seal's number was promised to what opened the next one */
 }
 
 uint64_t log_disk_bytes(const struct log *log)

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "env/env.h"
+#include "txn/txn.h"
 
 #define NODE_OS_BYTES 256u
 
@@ -120,6 +121,14 @@ uint32_t node_group_count(const struct node *node);
 void node_group(const struct node *node, uint32_t group, struct node_group *out_group);
 /* Of a group led here: transactions it is prepared for that this node coordinates; slow. */
 uint64_t node_group_prepared_of(const struct node *node, uint32_t group, uint32_t coordinator);
+/* What the replica here has recorded of a transaction; NONE, too, where there is no replica. */
+enum txn_state node_group_txn_state(const struct node *node,
+                                    uint32_t group,
+                                    const struct txn_id *id);
+/* Transactions over groups that this node coordinates, for tests; see txn_each_own. */
+void node_each_txn(const struct node *node,
+                   void (*fn)(void *ctx, const struct txn_shown *shown),
+                   void *ctx);
 /* Zeros before the start. */
 void node_disk_stats(const struct node *node, struct node_disk_stats *out_stats);
 /* Segments of the log there are now. */

@@ -227,6 +227,23 @@ uint64_t node_group_prepared_of(const struct node *node, uint32_t number, uint32
     return p.count;
 }
 
+enum txn_state node_group_txn_state(const struct node *node,
+                                    uint32_t number,
+                                    const struct txn_id *id)
+{
+    bool is_here = number < node_group_count(node) && node->groups[number].shard != NULL;
+    return is_here ? shard_txn_state(node->groups[number].shard, id) : TXN_STATE_NONE;
+}
+
+void node_each_txn(const struct node *node,
+                   void (*fn)(void *ctx, const struct txn_shown *shown),
+                   void *ctx)
+{
+    if (node->txn != NULL) {
+        txn_each_own(node->txn, fn, ctx);
+    }
+}
+
 uint64_t node_group_hash(const struct node *node, uint32_t number)
 {
     ensure(number < node_groups(node) && node->groups[number].shard != NULL);

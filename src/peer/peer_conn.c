@@ -335,6 +335,7 @@ static void on_read(struct env_conn *port, struct bytes bytes)
 {
     struct peer_conn *c = port->owner;
     c->has_heard = true;
+    c->heard_us = env_now_us(c->env);
     while (c->state != PEER_CONN_CLOSING) {
         ensure(c->in.size < c->wanted);
         size_t missing = c->wanted - c->in.size;

@@ -64,6 +64,7 @@ struct peer_conn {
     bool is_blocked; /* drained() is awaited */
     bool has_written;
     bool has_heard;
+    uint64_t heard_us; /* when something came last */
     unsigned silent_ticks;
 };
 

@@ -459,6 +459,11 @@ bool peers_is_connected(const struct peers *p, uint32_t number)
     return p->peers[number - 1].conn != NULL;
 }
 
+uint64_t peers_heard_us(const struct peers *p, uint32_t number)
+{
+    return peers_is_connected(p, number) ? p->peers[number - 1].conn->heard_us : 0;
+}
+
 uint64_t peers_memory(const struct peers *p)
 {
     uint64_t memory = p->scratch.capacity;

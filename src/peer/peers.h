@@ -115,6 +115,8 @@ bool peers_send(struct peers *p,
 void peers_flush(struct peers *p);
 
 bool peers_is_connected(const struct peers *p, uint32_t number);
+/* When something came from it last, if only a keepalive; 0: it is not connected. */
+uint64_t peers_heard_us(const struct peers *p, uint32_t number);
 /* Bytes of all queues and buffers. */
 uint64_t peers_memory(const struct peers *p);
 /* Of that, what messages on their way hold: it comes and goes with the load. */

@@ -576,6 +576,16 @@ enum status router_received(struct router *r, uint32_t node, struct bytes messag
 
 /* ---- facts ----------------------------------------------------------------------------------- */
 
+bool router_hears(const struct router *r, uint32_t node, uint32_t incarnation)
+{
+    if (node == 0 || node > PEER_NODES_MAX || incarnation == 0 ||
+        r->peer_table[node].heard != incarnation) {
+        return false;
+    }
+    uint64_t heard_us = peers_heard_us(r->peers, node);
+    return heard_us > 0 && env_now_us(r->env) < heard_us + (uint64_t)ROUTER_HEARD_MS * 1000;
+}
+
 uint64_t router_memory(const struct router *r)
 {
     return r->memory;

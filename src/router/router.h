@@ -67,6 +67,7 @@ struct router_request {
     uint8_t database;
     struct router_stream *stream; /* lives until done() */
     struct buf *reply;            /* the reply is appended to it before done() */
+    bool is_reading;              /* of a barrier: as a run of reads, it waits while paused */
     void (*done)(struct router_request *r);
     /* Set before done(): */
     enum router_outcome outcome;
@@ -106,17 +107,17 @@ void router_submit(struct router *r, struct router_request *request);
 void router_submit_to_group(struct router *r, uint32_t group, struct router_request *request);
 
 /*
- * A place in the order of the stream, without a command: of the request only stream and done are
- * given. done() comes when everything before it is answered; nothing behind it starts before
- * router_end_barrier, which may be called inside done(), and after which the stream may end. The
- * request is the caller's memory until then.
+ * A place in the order of the stream, without a command: of the request only stream, done and
+ * is_reading are given. done() comes when everything before it is answered; nothing behind it
+ * starts before router_end_barrier, which may be called inside done(), and after which the stream
+ * may end. The request is the caller's memory until then.
  */
 void router_submit_barrier(struct router *r, struct router_request *request);
 void router_end_barrier(struct router *r, struct router_request *request);
 
 /*
- * Paused: no run of reads starts, as nobody takes their replies now. Writes go on, and so does a
- * read that was sent.
+ * Paused: no run of reads starts, nor a barrier for reads, as nobody takes their replies now.
+ * Writes go on, and so does a read that was sent.
  */
 void router_stream_pause(struct router *r, struct router_stream *stream, bool is_paused);
 
@@ -136,6 +137,9 @@ void router_connected(struct router *r, uint32_t node);
 void router_disconnected(struct router *r, uint32_t node);
 /* A group's leader or term changed as far as this node knows: waiting requests may go. */
 void router_leader_changed(struct router *r, uint32_t group);
+
+/* That process of another node is alive: it has sent requests, and was heard a moment ago. */
+bool router_hears(const struct router *r, uint32_t node, uint32_t incarnation);
 
 /* Memory that commands hold here (not in the shards). */
 uint64_t router_memory(const struct router *r);

@@ -574,6 +574,7 @@ void router_connected(struct router *r, uint32_t node)
 void router_disconnected(struct router *r, uint32_t node)
 {
     ensure(node > 0 && node <= PEER_NODES_MAX);
+    r->peer_table[node].heard = 0;
     struct list *link = r->in_flight.next;
     while (link != &r->in_flight) {
         struct router_batch *b = batch_of(link);

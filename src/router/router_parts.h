@@ -35,6 +35,9 @@
 /* Larger replies do not fit a message between nodes. */
 #define ROUTER_REPLY_BYTES_MAX (PEER_MESSAGE_BYTES_MAX / 2)
 
+/* Nothing was heard of a process for so long: perhaps it is dead. Above PEER_KEEPALIVE_MS. */
+#define ROUTER_HEARD_MS 1200u
+
 #define ROUTER_BUCKETS 4096u
 /* Kept for the next commands: so many tasks and served requests, with buffers of at most this. */
 #define ROUTER_FREE_MAX 4096u
@@ -142,6 +145,7 @@ struct router_peer {
     struct buf replies;
     uint32_t node;
     uint32_t incarnation; /* of the newest message with requests */
+    uint32_t heard;       /* the same, of this connection; 0: none came yet */
     uint64_t served_bytes;
 };
 

@@ -236,6 +236,7 @@ void router_serve(struct router *r, uint32_t node, struct forward_reader *reader
         router_drop_replies(r, peer); /* they are for a process that is dead */
         peer->incarnation = reader->incarnation;
     }
+    peer->heard = reader->incarnation;
     struct forward_batch batch;
     while (forward_next_batch(reader, &batch)) {
         serve_batch(r, peer, &batch, reader);

@@ -21,12 +21,16 @@ static struct router_request *first_of(const struct router_stream *stream)
     return container_of(stream->queue.next, struct router_request, link);
 }
 
+static bool is_read(const struct router_request *request)
+{
+    return request->is_barrier ? request->is_reading : !request->task->is_write;
+}
+
 /* A stream is linked only while requests of it wait: else it might end, linked. */
 void router_stream_changed(struct router *r, struct router_stream *stream)
 {
     bool may_start =
-        !list_is_empty(&stream->queue) &&
-        (!stream->is_paused || first_of(stream)->is_barrier || first_of(stream)->task->is_write);
+        !list_is_empty(&stream->queue) && (!stream->is_paused || !is_read(first_of(stream)));
     if (!may_start) {
         list_remove(&stream->dirty_link);
     } else if (stream->outstanding == 0 && list_is_empty(&stream->dirty_link)) {

@@ -230,8 +230,10 @@ static bool run_command(struct session *session, const struct bytes *args, size_
     } else if (!run_local(r, command, args, arg_count)) {
         return false;
     }
-    /* The last to need the arguments: it may close a connection, also this one. */
-    session_monitor_feed(session, command, args, arg_count);
+    if (!session->is_closing) { /* else they are gone */
+        /* The last to need the arguments: it may close a connection, also this one. */
+        session_monitor_feed(session, command, args, arg_count);
+    }
     return true;
 }
 

@@ -372,6 +372,9 @@ enum session_multi_next session_exec_start(struct session_request *r)
     take_over(e, &session->multi);
     session_multi_forget(session);
     show_to_monitors(e);
+    if (session->is_closing) {
+        return SESSION_MULTI_ANSWERED; /* a monitor that was shown too much: nobody is there */
+    }
     bool needs_watches = e->watches.count > 0;
     if (e->keyed == 0 && !needs_watches) {
         write_outcome(e, TXN_COMMITTED);

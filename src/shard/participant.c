@@ -1,7 +1,7 @@
 /*
  * One ordered map holds what the rows hold, under the same keys: node, incarnation, sequence. A
- * second one says which of them have changed since the last save, a third one, by database and key,
- * who holds the locks: it follows from the records, and is built again from them.
+ * second one says which of them have changed since the last save. Two more follow from the records,
+ * and are built again from them: who holds the locks, by database and key; and which are prepared.
  */
 #include "shard/participant.h"
 
@@ -28,8 +28,9 @@ struct participant {
     struct omap unsaved;  /* keys of rows; `fresh`: that the last save did not have; else none */
     struct blob *fresh;   /* empty */
     struct omap locks;    /* database, key → holders */
+    struct omap prepared; /* keys of rows; no values */
     struct buf *lock_key; /* scratch */
-    uint64_t prepared_count;
+    uint64_t prepared_bytes; /* of their records */
     uint32_t database_locks[LIMIT_DATABASES];
 };
 
@@ -221,6 +222,26 @@ static void each_lock(struct participant *p,
     }
 }
 
+/* It is prepared from here on, */
+static void take_locks(struct participant *p,
+                       const struct txn_id *id,
+                       const struct txn_record *record)
+{
+    uint8_t key[ROW_KEY_BYTES];
+    each_lock(p, id, record, lock);
+    omap_put(&p->prepared, row_key(id, key), NULL);
+}
+
+/* … and no more. */
+static void give_locks_back(struct participant *p,
+                            const struct txn_id *id,
+                            const struct txn_record *record)
+{
+    uint8_t key[ROW_KEY_BYTES];
+    each_lock(p, id, record, unlock);
+    omap_remove(&p->prepared, row_key(id, key));
+}
+
 bool participant_conflicts(const struct participant *p, struct bytes locks, uint32_t lock_count)
 {
     for (uint32_t i = 0; i < lock_count; i++) {
@@ -310,8 +331,8 @@ void participant_vote(struct participant *p,
     ensure(participant_state(p, id) == TXN_STATE_NONE);
     if (is_yes) {
         ensure(!participant_is_closed(p, id));
-        each_lock(p, id, record, lock);
-        p->prepared_count++;
+        take_locks(p, id, record);
+        p->prepared_bytes += txn_record_size(record);
     }
     put_record(p, id, record);
 }
@@ -367,9 +388,9 @@ void participant_settle(struct participant *p, const struct txn_id *id, bool is_
         return;
     }
     bool is_there = participant_find(p, id, &prepared);
-    ensure(is_there && prepared.state == TXN_STATE_YES && p->prepared_count > 0);
-    each_lock(p, id, &prepared, unlock);
-    p->prepared_count--;
+    ensure(is_there && prepared.state == TXN_STATE_YES);
+    give_locks_back(p, id, &prepared);
+    p->prepared_bytes -= txn_record_size(&prepared);
     struct txn_record record = {
         .state = is_commit ? TXN_STATE_COMMITTED : TXN_STATE_ABORTED,
         .content_hash = prepared.content_hash,
@@ -392,15 +413,11 @@ static uint64_t count_prepared(const struct participant *p,
     uint64_t count = 0;
     struct txn_id id = *first;
     (void)row_key(last, end);
-    while (p->prepared_count > 0 && omap_seek(&p->rows, row_key(&id, key), &item) &&
+    while (omap_seek(&p->prepared, row_key(&id, key), &item) &&
            bytes_compare(item.key, bytes_of(end, sizeof end)) <= 0) {
         id = row_id(item.key);
-        bool is_yes = is_record(&id) && record_of(blob_bytes(item.value)).state == TXN_STATE_YES;
-        count += is_yes ? 1 : 0;
-        if (bytes_equal(item.key, bytes_of(end, sizeof end))) {
-            break;
-        }
         id.sequence++; /* at most TXN_SEQUENCE_MAX + 1 */
+        count++;
     }
     return count;
 }
@@ -469,7 +486,12 @@ bool participant_end(struct participant *p, uint32_t node, uint32_t incarnation)
 
 uint64_t participant_prepared_count(const struct participant *p)
 {
-    return p->prepared_count;
+    return p->prepared.count;
+}
+
+uint64_t participant_prepared_bytes(const struct participant *p)
+{
+    return p->prepared_bytes;
 }
 
 uint64_t participant_record_count(const struct participant *p)
@@ -492,19 +514,14 @@ void participant_each_prepared(const struct participant *p,
 {
     const struct omap_node *at = NULL;
     struct omap_item item;
-    uint64_t left = p->prepared_count;
-    while (left > 0 && omap_next(&p->rows, &at, &item)) {
+    while (omap_next(&p->prepared, &at, &item)) {
         struct txn_id id = row_id(item.key);
-        struct txn_record record;
-        if (!is_record(&id)) {
-            continue;
-        }
-        record = record_of(blob_bytes(item.value));
-        if (record.state == TXN_STATE_YES) {
-            left--;
-            if (!fn(ctx, &id, &record)) {
-                return;
-            }
+        struct bytes value;
+        bool is_there = row_get(p, &id, &value);
+        ensure(is_there);
+        struct txn_record record = record_of(value);
+        if (!fn(ctx, &id, &record)) {
+            return;
         }
     }
 }
@@ -574,8 +591,8 @@ enum status participant_load(struct participant *p, const struct txn_id *id, str
     memcpy(copy->data, value.data, value.size);
     omap_put(&p->rows, row_key(id, key), copy);
     if (record.state == TXN_STATE_YES) {
-        each_lock(p, id, &record, lock);
-        p->prepared_count++;
+        take_locks(p, id, &record);
+        p->prepared_bytes += txn_record_size(&record);
     }
     return STATUS_OK;
 }
@@ -589,6 +606,7 @@ struct participant *participant_create(void)
     omap_init(&p->unsaved);
     p->fresh = blob_create(0);
     omap_init(&p->locks);
+    omap_init(&p->prepared);
     p->lock_key = mem_alloc(sizeof *p->lock_key);
     buf_init(p->lock_key, 1 + LIMIT_KEY_BYTES);
     return p;
@@ -603,6 +621,7 @@ void participant_destroy(struct participant *p)
     omap_deinit(&p->unsaved);
     blob_unref(p->fresh);
     omap_deinit(&p->locks);
+    omap_deinit(&p->prepared);
     buf_deinit(p->lock_key);
     mem_free(p->lock_key);
     mem_free(p);
@@ -610,7 +629,8 @@ void participant_destroy(struct participant *p)
 
 uint64_t participant_memory(const struct participant *p)
 {
-    return sizeof *p + omap_memory(&p->rows) + omap_memory(&p->unsaved) + omap_memory(&p->locks);
+    return sizeof *p + omap_memory(&p->rows) + omap_memory(&p->unsaved) + omap_memory(&p->locks) +
+           omap_memory(&p->prepared);
 }
 
 uint64_t participant_hash(const struct participant *p)

@@ -85,6 +85,8 @@ bool participant_lock(const struct participant *p,
 /* Some key of the database is locked. */
 bool participant_has_locks(const struct participant *p, uint8_t database);
 uint64_t participant_prepared_count(const struct participant *p);
+/* What their records take. */
+uint64_t participant_prepared_bytes(const struct participant *p);
 /* Of all states; it walks over them. */
 uint64_t participant_record_count(const struct participant *p);
 /* Calls fn for each that is prepared, by id; fn must not change the table; false ends it. */

@@ -6,9 +6,6 @@
 #include "shard/shard_txn.h"
 #include "shard/snapshots.h"
 
-/* Of the rows that an entry may write, each one that is not at hand counts for so much. */
-#define ENTRY_COLD_ROWS_MAX 8u
-
 static struct shard_request *request_of(struct list *link)
 {
     return container_of(link, struct shard_request, link);
@@ -130,44 +127,6 @@ static struct proposal *start_proposal(struct shard *s)
     return p;
 }
 
-/* Of the row at s->row_key, as it is here now. */
-static uint64_t row_bytes(struct shard *s)
-{
-    struct blob *row = NULL;
-    enum status status = store_get(s->store, buf_bytes(&s->row_key), &row);
-    if (status == STATUS_NEED) {
-        return LIMIT_ENTRY_ROWS_BYTES / ENTRY_COLD_ROWS_MAX; /* it may be any size */
-    }
-    return status == STATUS_OK ? blob_bytes(row).size : 0;
-}
-
-/* Of the rows that the write may make beyond its own size. */
-static uint64_t rows_bytes_of(struct shard *s, struct bytes bytes)
-{
-    struct entry_reader reader;
-    struct entry_command c;
-    const struct command *row = NULL;
-    entry_reader_of(bytes, &reader);
-    enum status status = entry_next(&reader, &c);
-    ensure(status == STATUS_OK); /* encoded or checked by our router */
-    row = command_by_id(c.id);
-    if (row->growth_of == NULL && (row->flags & COMMAND_REWRITES) == 0) {
-        return 0;
-    }
-    entry_reader_of(bytes, &reader);
-    status = shard_read_command(s, &reader, &c, &row);
-    ensure(status == STATUS_OK);
-    size_t arg_count = (size_t)c.arg_count + 1;
-    uint64_t total = row->growth_of != NULL ? row->growth_of(s->args.list, arg_count) : 0;
-    struct keyspace space = shard_space(s, c.database);
-    for (size_t i = 0; i < command_key_count(row, arg_count); i++) {
-        buf_clear(&s->row_key, SIZE_MAX);
-        row_key_append(&s->row_key, &space, s->args.list[command_key_at(row, arg_count, i)]);
-        total += row_bytes(s);
-    }
-    return total;
-}
-
 /* The entry that the next `size` bytes go into, which may write rows of rows_bytes beyond that. */
 static struct proposal *filling(struct shard *s, size_t size, uint64_t rows_bytes)
 {
@@ -191,7 +150,7 @@ void shard_gather_write(struct shard *s,
                         const struct command *row,
                         const struct entry_command *c)
 {
-    uint64_t rows_bytes = rows_bytes_of(s, r->bytes);
+    uint64_t rows_bytes = shard_rows_bytes(s, r->bytes);
     struct proposal *p = filling(s, r->bytes.size, rows_bytes);
     p->rows_bytes += rows_bytes;
     buf_append_bytes(&p->bytes, r->bytes);

@@ -114,6 +114,8 @@ struct shard_txn_counts {
     uint64_t records;
 };
 struct shard_txn_counts shard_txn_counts(const struct shard *s);
+/* What this replica, leader or not, has recorded of the transaction. */
+enum txn_state shard_txn_state(const struct shard *s, const struct txn_id *id);
 
 /* Proposes what has gathered; at the end of each loop turn. */
 void shard_flush(struct shard *s);

@@ -279,7 +279,8 @@ enum status shard_apply(void *owner, uint64_t index, struct bytes entry)
     if (status != STATUS_OK) {
         return status;
     }
-    shard_advance_time(s, reader.header.stamp_ms);
+    s->stamp_ms = reader.header.stamp_ms;
+    shard_advance_time(s, s->stamp_ms);
     struct proposal *p = take_proposal(s, index);
     view_local_begin_entry(&s->apply_view);
     for (uint32_t i = 0; i < reader.header.count && status == STATUS_OK; i++) {

@@ -24,7 +24,7 @@ void exec_deinit(struct exec *e)
 static void take_reply(struct exec *e, size_t before, bool is_error)
 {
     e->reply_count++;
-    if (e->replies.size > SHARD_TXN_REPLIES_BYTES) {
+    if (e->replies.size > LIMIT_TRANSACTION_REPLIES_BYTES) {
         reached("shard: replies of a transaction are too large");
         e->replies.size = before;
         e->is_too_large = true;
@@ -76,6 +76,11 @@ bool exec_run(struct shard *s, struct exec *e, const struct txn_work *work)
         }
         ensure(result == COMMAND_DONE || result == COMMAND_ERROR);
         take_reply(e, before, result == COMMAND_ERROR);
+        if (e->overlay != NULL && e->overlay->written_bytes > LIMIT_TRANSACTION_ROWS_BYTES) {
+            reached("shard: a transaction writes too much");
+            e->writes_too_much = true;
+            break;
+        }
     }
     return true;
 }
@@ -135,6 +140,17 @@ struct versions {
     bool is_missing;
 };
 
+/*
+ * Of an absent key: grows whenever it may have been there meanwhile (TXN-14). One that was put and
+ * has expired since is not deleted by reads.
+ */
+static uint64_t absent_version(struct shard *s, struct bytes key)
+{
+    uint64_t deleted_at = s->deleted_at[view_local_bucket(key)];
+    uint64_t expired = view_local_expired_version(&s->read_view, key);
+    return TXN_VERSION_ABSENT | (expired > deleted_at ? expired : deleted_at);
+}
+
 static bool add_version(void *ctx, uint8_t database, struct bytes key, bool is_written)
 {
     struct versions *v = ctx;
@@ -145,7 +161,7 @@ static bool add_version(void *ctx, uint8_t database, struct bytes key, bool is_w
         return false;
     }
     if (version == 0) {
-        version = TXN_VERSION_ABSENT | v->shard->deleted_at[view_local_bucket(key)];
+        version = absent_version(v->shard, key);
     }
     put_u64_le(buf_reserve(&v->out, VERSION_BYTES), version);
     buf_extend(&v->out, VERSION_BYTES);

@@ -212,18 +212,26 @@ static bool is_of_databases(const struct command *row)
     return row->handler != NULL && row->keys.first == 0;
 }
 
-/* No key of it is locked, or may be. */
+/* A PREPARE on its way may lock a key of it. */
+static bool may_be_locked(const struct hold *h, uint8_t database)
+{
+    struct omap_item item;
+    return omap_seek(&h->tail, bytes_of(&database, 1), &item) && item.key.data[0] == database;
+}
+
+/* No key of it is locked, or may be. Others are none of its business: they might never be free. */
 static bool is_database_free(const struct shard *s,
                              const struct command *row,
                              const struct entry_command *c)
 {
     bool is_one = row->id == COMMAND_ID_FLUSHDB;
     for (uint8_t i = 0; i < LIMIT_DATABASES; i++) {
-        if ((!is_one || i == c->database) && participant_has_locks(s->participant, i)) {
+        bool is_its = !is_one || i == c->database;
+        if (is_its && (participant_has_locks(s->participant, i) || may_be_locked(&s->hold, i))) {
             return false;
         }
     }
-    return s->hold.tail_count == 0;
+    return true;
 }
 
 static bool must_wait(struct shard *s,
@@ -323,11 +331,13 @@ static void release_writes(struct shard *s)
         struct entry_command c;
         const struct command *row = read_request(s, r, &c);
         h->is_needed = true; /* as shard_hold_update would say, or nearly so */
-        if (must_wait(s, r, row, &c)) {
-            hold_write(s, r, row, &c);
-        } else if (shard_is_out_of_space(s)) {
+        if (shard_is_out_of_space(s)) {
+            /* All of them: one that went on waiting could overtake those before it (ORD-7), which
+               may be asked for again. */
             reached("shard: held write refused, disks are full");
             r->done(r, SHARD_NO_SPACE);
+        } else if (must_wait(s, r, row, &c)) {
+            hold_write(s, r, row, &c);
         } else {
             shard_gather_write(s, r, row, &c);
         }

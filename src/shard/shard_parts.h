@@ -77,6 +77,7 @@ struct shard {
 
     /* State of the group, the same on all replicas at the same index. */
     uint64_t time_ms;    /* group time (ORD-4) */
+    uint64_t stamp_ms;   /* of the entry that applies: its leader's clock; not state */
     uint64_t operations; /* operation counter (ORD-3) */
     /*
      * What the counter was at the last deletion of a key of each bucket, or later. Not state: where
@@ -204,6 +205,13 @@ bool shard_each_key(struct shard *s,
                     const struct entry_command *c,
                     shard_key_fn fn,
                     void *ctx);
+
+/* shard_grow.c */
+/*
+ * Of the rows that a write may make beyond its own size, about: by them entries are filled. s->args
+ * are then those of the write, or as they were.
+ */
+uint64_t shard_rows_bytes(struct shard *s, struct bytes write);
 
 /* shard_exec.c: a read of the internal ones, whose argument was checked */
 enum command_result shard_exec_read(struct shard *s,

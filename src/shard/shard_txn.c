@@ -92,6 +92,11 @@ struct shard_txn_counts shard_txn_counts(const struct shard *s)
     };
 }
 
+enum txn_state shard_txn_state(const struct shard *s, const struct txn_id *id)
+{
+    return participant_state(s->participant, id);
+}
+
 /* ---- answers --------------------------------------------------------------------------------- */
 
 static uint32_t count_replies(struct bytes replies)
@@ -135,6 +140,17 @@ static void answer_recorded(struct shard *s, const struct txn_id *id, struct buf
     exec_answer(s, reply, &answer);
 }
 
+/* Nothing of it was executed, and there is no vote. */
+static void refuse_size(struct buf *reply)
+{
+    resp_write_errorf(reply,
+                      "ERR the transaction is too large: in one group it may write at most %u "
+                      "bytes, and until it is decided keep at most %u bytes of keys, values and "
+                      "replies; nothing was executed",
+                      LIMIT_TRANSACTION_ROWS_BYTES,
+                      SHARD_TXN_RECORD_BYTES);
+}
+
 /* What the protocol forbids has happened: this replica's state, or another's, is not to be trusted.
  */
 static enum status violated(struct shard *s, const struct txn_id *id, const char *rule)
@@ -169,10 +185,13 @@ static enum status damaged(const struct shard *s)
     return s->apply_view.damage;
 }
 
-/* ORD-4. Not above the bound by which gateways' clocks may be ahead; else the reply says so. */
+/*
+ * ORD-4. No gateway raises group time further above the leader's clock than the bound; else the
+ * reply says so. (Not above group time itself: step by step that could be taken anywhere.)
+ */
 static bool take_time(struct shard *s, uint64_t time_ms, struct buf *reply)
 {
-    if (time_ms > s->time_ms + SHARD_CLOCK_AHEAD_MS) {
+    if (time_ms > s->time_ms && time_ms > s->stamp_ms + SHARD_CLOCK_AHEAD_MS) {
         reached("shard: a gateway's clock is ahead");
         resp_write_error(reply,
                          "ERR the clock of the node this client talks to is ahead of the others'");
@@ -190,16 +209,20 @@ static void begin_view(struct shard *s)
 
 /* ---- one group alone ------------------------------------------------------------------------- */
 
-/* All or nothing: on the overlay first. */
-static enum status run_strict(struct shard *s, struct exec *e, const struct txn_work *work)
+/* All or nothing: on the overlay first. Strict ones, and those that may turn out too large. */
+static enum status run_apart(struct shard *s,
+                             struct exec *e,
+                             const struct txn_work *work,
+                             bool is_strict)
 {
     struct buf effects;
     enum status status = STATUS_OK;
     e->view = &s->overlay.base;
+    e->overlay = &s->overlay;
     s->overlay.now_ms = e->now_ms;
     if (!exec_run(s, e, work)) {
         status = damaged(s);
-    } else if (!e->has_failed) {
+    } else if (!e->writes_too_much && !(is_strict && e->has_failed)) {
         buf_init(&effects, SIZE_MAX / 2);
         view_overlay_effects(&s->overlay, &effects);
         if (effects_apply(buf_bytes(&effects), &s->apply_view.base) != STATUS_OK) {
@@ -211,6 +234,25 @@ static enum status run_strict(struct shard *s, struct exec *e, const struct txn_
     return status;
 }
 
+static void answer_exec(struct shard *s, const struct exec *e, bool is_strict, struct buf *reply)
+{
+    struct txn_answer answer = {
+        .state = TXN_STATE_COMMITTED,
+        .reply_count = e->reply_count,
+        .replies = buf_bytes(&e->replies),
+    };
+    if (e->writes_too_much) {
+        refuse_size(reply);
+        return;
+    }
+    if (is_strict && e->has_failed) {
+        answer.state = TXN_STATE_NO_ERROR;
+        answer.reply_count = 1;
+        answer.replies = exec_error(e);
+    }
+    exec_answer(s, reply, &answer);
+}
+
 static enum status run_exec(struct shard *s,
                             const struct txn_work *work,
                             uint64_t seed,
@@ -220,23 +262,13 @@ static enum status run_exec(struct shard *s,
     bool is_strict = (work->flags & TXN_STRICT) != 0;
     enum status status = STATUS_OK;
     exec_init(&e, &s->apply_view.base, s->time_ms, seed);
-    if (is_strict) {
-        status = run_strict(s, &e, work);
+    if (is_strict || shard_work_grows(s, work)) {
+        status = run_apart(s, &e, work, is_strict);
     } else if (!exec_run(s, &e, work)) {
         status = damaged(s);
     }
     if (status == STATUS_OK) {
-        struct txn_answer answer = {
-            .state = TXN_STATE_COMMITTED,
-            .reply_count = e.reply_count,
-            .replies = buf_bytes(&e.replies),
-        };
-        if (is_strict && e.has_failed) {
-            answer.state = TXN_STATE_NO_ERROR;
-            answer.reply_count = 1;
-            answer.replies = exec_error(&e);
-        }
-        exec_answer(s, reply, &answer);
+        answer_exec(s, &e, is_strict, reply);
     }
     exec_deinit(&e);
     return status;
@@ -372,24 +404,40 @@ static void give(struct shard *s, struct vote *v, enum txn_state state, struct b
     participant_vote(s->participant, &v->work->id, &v->record);
 }
 
+/* Unless it is too large, or there is no room now beside what is prepared already. */
+static void give_yes(struct shard *s, struct vote *v, const struct exec *e)
+{
+    bool is_effects = (v->work->flags & TXN_IS_EFFECTS) != 0;
+    uint64_t effects = is_effects ? v->work->body.size : v->effects.size;
+    uint64_t size = effects + e->replies.size + v->locks.size;
+    uint64_t prepared = participant_prepared_bytes(s->participant);
+    if (e->is_too_large || size > SHARD_TXN_RECORD_BYTES) {
+        v->is_too_large = true;
+    } else if (prepared > 0 && prepared + size > SHARD_TXN_PREPARED_BYTES) {
+        reached("shard: too much is prepared already");
+        give(s, v, TXN_STATE_NO_CONFLICT, (struct bytes){0});
+    } else {
+        give(s, v, TXN_STATE_YES, buf_bytes(&e->replies));
+    }
+}
+
 /* Nothing stands against it: what would it do, and answer? */
 static enum status vote_by_running(struct shard *s, struct vote *v, uint64_t seed)
 {
     struct exec e;
     enum status status = STATUS_OK;
     exec_init(&e, &s->overlay.base, s->time_ms, seed);
+    e.overlay = &s->overlay;
     s->overlay.now_ms = s->time_ms;
     if (!exec_run(s, &e, v->work)) {
         status = damaged(s);
+    } else if (e.writes_too_much) {
+        v->is_too_large = true;
     } else if (e.has_failed && (v->work->flags & TXN_STRICT) != 0) {
         give(s, v, TXN_STATE_NO_ERROR, exec_error(&e));
     } else {
         view_overlay_effects(&s->overlay, &v->effects);
-        uint64_t size = (uint64_t)v->effects.size + e.replies.size + v->locks.size;
-        v->is_too_large = e.is_too_large || size > SHARD_TXN_RECORD_BYTES;
-        if (!v->is_too_large) {
-            give(s, v, TXN_STATE_YES, buf_bytes(&e.replies));
-        }
+        give_yes(s, v, &e);
     }
     view_overlay_clear(&s->overlay);
     exec_deinit(&e);
@@ -452,7 +500,7 @@ static enum status vote(struct shard *s,
     enum status status = compute_vote(s, &v, seed);
     if (status == STATUS_OK && v.is_too_large) {
         reached("shard: a transaction is too large for a vote");
-        resp_write_error(reply, "ERR the transaction is too large");
+        refuse_size(reply);
     } else if (status == STATUS_OK) {
         answer_recorded(s, &work->id, reply);
     }

@@ -7,10 +7,11 @@
 
 /* A gateway's clock may be ahead of the leader's by so much (ORD-4). */
 #define SHARD_CLOCK_AHEAD_MS 500u
-/* Replies of one transaction in one group, together. */
-#define SHARD_TXN_REPLIES_BYTES LIMIT_REPLY_VALUES_BYTES
 /* What is kept of a prepared one: effects, replies, locks. Its row must fit into a snapshot. */
 #define SHARD_TXN_RECORD_BYTES LIMIT_COMMAND_BYTES
+/* The same of all that are prepared in a group, unless there is but one: each replica has them in
+   memory, and they may come faster than their outcomes. */
+#define SHARD_TXN_PREPARED_BYTES (2u * LIMIT_COMMAND_BYTES)
 /* One request of them, in an entry. */
 #define SHARD_TXN_REQUEST_BYTES (LIMIT_COMMAND_BYTES + LIMIT_ENTRY_BYTES)
 /* What ROWS answers: it must fit into a message between nodes. */
@@ -32,6 +33,11 @@ MUST_CHECK enum status shard_read_body(struct shard *s,
                                        const struct command **out_row);
 bool shard_each_work_key(struct shard *s, const struct txn_work *work, shard_key_fn fn, void *ctx);
 
+/* ---- shard_grow.c ---------------------------------------------------------------------------- */
+
+/* Some command may write more than its own size. The same on all replicas. */
+bool shard_work_grows(struct shard *s, const struct txn_work *work);
+
 /* ---- shard_exec.c ---------------------------------------------------------------------------- */
 
 /* The commands of one body, run one after the other. Zeroed, then exec_init. */
@@ -40,11 +46,13 @@ struct exec {
     struct view *view;
     uint64_t now_ms;
     uint64_t seed;
+    struct view_overlay *overlay; /* the view, if it is one: then what it writes is bounded */
     /* Taken: */
     struct buf replies;
     uint32_t reply_count;
-    bool is_too_large; /* some replies were left out: an error stands for each */
-    bool has_failed;   /* some handler answered with an error, this one first: */
+    bool is_too_large;    /* some replies were left out: an error stands for each */
+    bool writes_too_much; /* the rest did not run, and nothing of it may count */
+    bool has_failed;      /* some handler answered with an error, this one first: */
     size_t error_at;
     size_t error_bytes;
 };

@@ -266,6 +266,11 @@ enum status txn_order_read(struct bytes argument, struct txn_order *out_order)
     return STATUS_OK;
 }
 
+uint64_t txn_key_bytes(size_t key_size)
+{
+    return KEY_BYTES + (uint64_t)key_size;
+}
+
 void txn_key_append(struct buf *out, const struct txn_key *key)
 {
     ensure(key->database < LIMIT_DATABASES && key->key.size <= LIMIT_KEY_BYTES);

@@ -91,6 +91,8 @@ struct txn_key {
     struct bytes key;
 };
 void txn_key_append(struct buf *out, const struct txn_key *key);
+/* Bytes that it appends for a key of that size. */
+uint64_t txn_key_bytes(size_t key_size);
 /* Takes the next one off the front of *keys. */
 MUST_CHECK enum status txn_key_take(struct bytes *keys, struct txn_key *out_key);
 

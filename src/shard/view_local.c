@@ -383,6 +383,12 @@ enum status view_local_has_expired(struct view_local *v, struct bytes key, bool 
     return s == STATUS_NOT_FOUND ? STATUS_OK : s;
 }
 
+uint64_t view_local_expired_version(struct view_local *v, struct bytes key)
+{
+    struct object object;
+    return find(v, key, &object) == STATUS_OK ? object.version : 0;
+}
+
 void view_local_deinit(struct view_local *v)
 {
     buf_deinit(&v->due_key);

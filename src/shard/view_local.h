@@ -83,6 +83,11 @@ MUST_CHECK enum status view_local_has_expired(struct view_local *v,
                                               struct bytes key,
                                               bool *out_has);
 /*
+ * The version of the key's row, behind a view_get that did not find the key: a read leaves a row
+ * whose time has come where it is. 0: there is none.
+ */
+uint64_t view_local_expired_version(struct view_local *v, struct bytes key);
+/*
  * The bucket of a key, of any database: the operation counter of the last deletion in it says
  * whether one that is absent may have been there meanwhile (TXN_VERSION_ABSENT).
  */

@@ -30,6 +30,7 @@ struct txn_manager *txn_create(struct env *env,
     list_init(&m->deadlines);
     list_init(&m->tries);
     list_init(&m->recoveries);
+    omap_init(&m->recovering);
     list_init(&m->commits);
     list_init(&m->dues);
     buf_init(&m->scratch, SIZE_MAX / 2); /* TXN_BYTES_MAX bounds it */
@@ -79,6 +80,7 @@ void txn_destroy(struct txn_manager *m)
     }
     destroy_tries(&m->tries);
     destroy_tries(&m->recoveries);
+    omap_deinit(&m->recovering);
     while (!list_is_empty(&m->txns)) {
         txn_free(container_of(m->txns.next, struct txn, link));
     }
@@ -438,7 +440,11 @@ static void start(struct txn *t, struct router_stream *stream)
         txn_look_one(t, stream);
         return;
     }
-    t->barrier = (struct router_request){.stream = stream, .done = on_barrier};
+    t->barrier = (struct router_request){
+        .stream = stream,
+        .is_reading = t->plan.is_reading,
+        .done = on_barrier,
+    };
     router_submit_barrier(t->m->router, &t->barrier);
 }
 
@@ -525,6 +531,22 @@ void txn_each_open(struct txn_manager *m,
         if (m->options.groups[g].shard != NULL) {
             shard_each_prepared(m->options.groups[g].shard, show_prepared, &show);
         }
+    }
+}
+
+void txn_each_own(const struct txn_manager *m,
+                  void (*fn)(void *ctx, const struct txn_shown *shown),
+                  void *ctx)
+{
+    list_each(link, &m->tries) {
+        const struct txn_try *try = container_of(link, struct txn_try, link);
+        struct txn_shown shown = {
+            .id = try->id,
+            .is_coordinator = true,
+            .state = txn_try_state(try),
+        };
+        copy_participants(&shown, buf_bytes(&try->participants));
+        fn(ctx, &shown);
     }
 }
 

@@ -18,6 +18,8 @@
 #define TXN_CONFLICTS_MAX 3u
 /* A group led here is prepared for so long: its outcome is asked for. */
 #define TXN_RECOVERY_MS 500u
+/* The same while its coordinator is heard: it may stand in the queue of another group (TXN-16). */
+#define TXN_RECOVERY_HEARD_MS 3000u
 
 struct txn_manager;
 
@@ -134,6 +136,10 @@ struct txn_shown {
 void txn_each_open(struct txn_manager *m,
                    void (*fn)(void *ctx, const struct txn_shown *shown),
                    void *ctx);
+/* Ids that this node coordinates and that are not over everywhere; without their age. */
+void txn_each_own(const struct txn_manager *m,
+                  void (*fn)(void *ctx, const struct txn_shown *shown),
+                  void *ctx);
 
 /* Memory of open transactions, in bytes. */
 uint64_t txn_memory(const struct txn_manager *m);

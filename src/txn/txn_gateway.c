@@ -80,8 +80,11 @@ static bool run_one(struct txn *t,
     return result == COMMAND_ERROR;
 }
 
-/* Runs them in order. Strict: the first error is all that is left. */
-static void run_commands(struct txn *t, struct view *view)
+/*
+ * Runs them in order. Strict: the first error is all that is left. False: they would write or
+ * answer more than one group may, so more than is to be held here.
+ */
+static bool run_commands(struct txn *t, struct view_overlay *overlay)
 {
     struct entry_reader reader;
     uint64_t seed = env_random(t->m->env);
@@ -99,13 +102,19 @@ static void run_commands(struct txn *t, struct view *view)
             ensure(status == STATUS_OK);
         }
         size_t before = t->replies.size;
-        bool has_failed = run_one(t, view, &c, args, seed++);
+        bool has_failed = run_one(t, &overlay->base, &c, args, seed++);
         mem_free(args);
+        if (overlay->written_bytes > LIMIT_TRANSACTION_ROWS_BYTES ||
+            t->replies.size > LIMIT_TRANSACTION_REPLIES_BYTES) {
+            reached("txn: a run at the gateway becomes too large");
+            return false;
+        }
         if (has_failed && t->is_strict) {
             t->has_error = true;
             buf_drop_front(&t->replies, before);
         }
     }
+    return true;
 }
 
 /* ---- effects and compares -------------------------------------------------------------------- */
@@ -209,18 +218,24 @@ void txn_gateway_run(struct txn *t)
     forget_last_run(t);
     view_overlay_init(&overlay, &t->recorded.base);
     overlay.now_ms = t->recorded.now_ms;
-    run_commands(t, &overlay.base);
-    keep_effects(t, &overlay);
+    bool fits = run_commands(t, &overlay);
+    if (fits) {
+        keep_effects(t, &overlay);
+    }
     view_overlay_deinit(&overlay);
     collect_watched(t, &watched);
     for (uint32_t i = 0; i < t->plan.group_count; i++) {
         add_compares(t, i, &watched);
     }
     omap_deinit(&watched);
-    if (is_too_large(t)) {
-        txn_finish_text(t, TXN_NOT_EXECUTED, "ERR the transaction is too large");
-    } else if (t->has_effects || t->plan.watches_absent) {
-        txn_vote(t);
+    if (!fits || is_too_large(t)) {
+        txn_finish_text(t,
+                        TXN_NOT_EXECUTED,
+                        "ERR the transaction is too large: what it would write or answer is more "
+                        "than is allowed; nothing was executed");
+    } else if (t->has_effects || t->plan.watches_absent ||
+               view_recorded_has_expired(&t->recorded)) {
+        txn_vote(t); /* also to have the groups say what has expired, before it is shown (ORD-5) */
     } else {
         txn_prove(t); /* nothing to be done, but what was read has to be one moment's (TXN-20) */
     }

@@ -19,7 +19,7 @@ static void close_due(struct txn_due *due);
 
 static bool is_behind(const struct txn_group *group)
 {
-    return group->used > group->told && txn_mark(group->m) > group->told;
+    return group->used > group->told && txn_mark(group->m, group->group) > group->told;
 }
 
 void txn_mark_told(struct txn_manager *m, uint32_t group, uint64_t mark)
@@ -54,7 +54,7 @@ static void tell_mark(struct txn_group *group)
     struct txn_manager *m = group->m;
     struct txn_order order = {
         .id = {.node = m->options.node, .incarnation = m->options.incarnation},
-        .mark = txn_mark(m),
+        .mark = txn_mark(m, group->group),
     };
     group->sent = order.mark;
     group->exchange.done = on_mark;
@@ -163,6 +163,7 @@ void txn_mark_init(struct txn_manager *m)
         struct txn_group *group = &m->groups[g];
         group->m = m;
         group->group = g;
+        list_init(&group->open);
         txn_exchange_init(&group->exchange, m);
         if (g > 0 && m->options.incarnation > 1) {
             group->again.fn = close_due;

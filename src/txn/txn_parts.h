@@ -19,12 +19,20 @@
  * would stand in the log right before the client's next transaction, which waits for that sync.
  */
 #define TXN_COMMIT_MS 1u
+/*
+ * Own tries that are open: those of clients, and those they did not wait for; and how far sequences
+ * may get beyond the mark of a group: so many records it may have to keep for us. One participant
+ * without a quorum holds up the marks of all groups that it has a transaction with.
+ */
+#define TXN_TRIES_MAX 32768u
+#define TXN_WINDOW (512u * 1024u)
 /* Second looks that may differ; then an ordinary transaction (TXN-14). */
 #define TXN_LOOKS_MAX 3u
 /* How often groups that are led here are looked through for transactions to recover. */
 #define TXN_RECOVERY_TICK_MS 200u
-/* Recovered at once. */
-#define TXN_RECOVERIES_MAX 256u
+/* Recovered at once; and so many more at each look. Each is prepared here, which takes more. */
+#define TXN_RECOVERIES_MAX 65536u
+#define TXN_RECOVERIES_AT_ONCE 2048u
 /* A group that has records, and has not been told the mark for so long, is told (TXN-10). */
 #define TXN_MARK_MS 1000u
 #define TXN_SCRATCH_BYTES_KEPT (64u * KIB)
@@ -99,6 +107,7 @@ struct txn_plan {
     size_t command_count;
     struct plan_command *commands;
     size_t key_count;   /* of the commands, and watched */
+    uint64_t key_bytes; /* of the same, as looks name them */
     struct buf flat;    /* GATEWAY: all commands, one after the other */
     struct buf error;   /* ERROR: the reply */
     uint32_t *place_of; /* WATCH: of each key, in groups */
@@ -119,12 +128,14 @@ enum part_phase {
 
 struct txn_part {
     struct txn_exchange exchange;
+    struct list open_link; /* in txn_group.open */
     struct txn_due again;
     struct txn_try *try;
     uint32_t group;
     enum part_phase phase;
     enum txn_state state; /* its vote, or what became of it; NONE: not known */
     bool is_refused;      /* PREPARE never took effect, and never will */
+    bool is_untouched;    /* not even an entry of it exists, or ever will: nothing to be told */
     bool is_watched;      /* of NO_COMPARE */
     unsigned failures;
     uint64_t mark; /* that went with what is under way */
@@ -214,6 +225,7 @@ struct txn {
 struct txn_group {
     struct txn_exchange exchange; /* MARK, CLOSE, END */
     struct txn_manager *m;
+    struct list open; /* struct txn_part of own tries, by sequence */
     uint32_t group;
     uint64_t used; /* the last sequence that it had a part in */
     uint64_t told; /* the mark that it has confirmed */
@@ -235,10 +247,11 @@ struct txn_manager {
     struct list deadlines; /* struct txn, soonest first: all have the same time */
     struct list tries;     /* own ones, by sequence */
     struct list recoveries;
-    struct list commits; /* struct txn_try, see TXN_COMMIT_MS */
+    struct omap recovering; /* ids of them; no values */
+    struct list commits;    /* struct txn_try, see TXN_COMMIT_MS */
     struct txn_due commit_due;
     struct list dues;
-    size_t recovery_count;
+    size_t try_count; /* own ones */
     uint64_t sequence_last;
     uint64_t memory;
     struct env_timer timer;
@@ -310,7 +323,8 @@ void txn_try_destroy(struct txn_try *try);
 void txn_try_recover(struct txn_try *try);
 /* Nobody waits for it any more. True: it is certain that it has no effect. */
 bool txn_try_leave(struct txn_try *try);
-uint64_t txn_mark(const struct txn_manager *m);
+/* What a group may forget: all of ours that it had a part in, up to it, are over everywhere. */
+uint64_t txn_mark(const struct txn_manager *m, uint32_t group);
 /* Tells the participants of all that are in manager.commits. */
 void txn_commit_all(struct txn_manager *m);
 /* A text for `dougong transactions`. */
@@ -336,6 +350,8 @@ void txn_gateway_answer(struct txn *t);
 /* txn_recover.c */
 void txn_recover_init(struct txn_manager *m);
 void txn_recover_stop(struct txn_manager *m);
+/* A recovery is over, or goes with the manager. */
+void txn_recover_forget(struct txn_manager *m, const struct txn_id *id);
 
 /* txn_mark.c */
 void txn_mark_init(struct txn_manager *m);

@@ -94,6 +94,7 @@ static void mark_group(struct txn_plan *plan, struct txn_manager *m, struct byte
 {
     uint32_t *place = &m->place_of_group[group_of(m, key)];
     plan->key_count++;
+    plan->key_bytes += txn_key_bytes(key.size);
     if (*place == 0) {
         *place = 1;
         plan->group_count++;
@@ -299,7 +300,9 @@ static bool check_limits(struct txn_plan *plan, const struct txn_request *r)
     bool needs_a_vote = plan->way == TXN_WAY_VOTE || plan->way == TXN_WAY_GATEWAY;
     plan->fits_a_vote =
         plan->key_count <= TXN_KEYS_MAX && plan->group_count <= TXN_PARTICIPANTS_MAX;
-    if (request_bytes(r) > TXN_BYTES_MAX) {
+    bool is_too_large = request_bytes(r) > TXN_BYTES_MAX ||
+                        (plan->way != TXN_WAY_ONE && plan->key_bytes > TXN_BYTES_MAX);
+    if (is_too_large) {
         resp_write_errorf(&plan->error, "ERR transaction of more than %u bytes", TXN_BYTES_MAX);
     } else if (needs_a_vote && plan->key_count > TXN_KEYS_MAX) {
         resp_write_errorf(&plan->error,

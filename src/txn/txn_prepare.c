@@ -16,12 +16,12 @@ static const struct {
     enum command_id command;
     unsigned next;
 } phases[] = {
-    [PART_NEW] = {.next = BIT(PART_PREPARE) | BIT(PART_CHECK) | BIT(PART_COMMIT) | BIT(PART_ABORT)},
+    [PART_NEW] = {.next = BIT(PART_PREPARE) | BIT(PART_CHECK) | BIT(PART_DONE)},
     [PART_PREPARE] = {.command = COMMAND_ID_TXNPREPARE,
                       .next = BIT(PART_VOTED) | BIT(PART_CHECK) | BIT(PART_ABORT)},
     [PART_CHECK] = {.command = COMMAND_ID_TXNCHECK,
                     .next = BIT(PART_VOTED) | BIT(PART_CHECK) | BIT(PART_ABORT)},
-    [PART_VOTED] = {.next = BIT(PART_COMMIT) | BIT(PART_ABORT) | BIT(PART_CHECK)},
+    [PART_VOTED] = {.next = BIT(PART_COMMIT) | BIT(PART_ABORT) | BIT(PART_CHECK) | BIT(PART_DONE)},
     [PART_COMMIT] = {.command = COMMAND_ID_TXNCOMMIT, .next = BIT(PART_COMMIT) | BIT(PART_DONE)},
     [PART_ABORT] = {.command = COMMAND_ID_TXNABORT, .next = BIT(PART_ABORT) | BIT(PART_DONE)},
     [PART_DONE] = {.next = 0},
@@ -46,6 +46,7 @@ struct txn_try *txn_try_create(struct txn_manager *m, uint32_t part_count)
     buf_init(&try->participants, SIZE_MAX / 2);
     for (uint32_t i = 0; i < part_count; i++) {
         try->parts[i].try = try;
+        list_init(&try->parts[i].open_link);
         txn_exchange_init(&try->parts[i].exchange, m);
         try->parts[i].exchange.done = on_part;
     }
@@ -57,21 +58,24 @@ void txn_try_destroy(struct txn_try *try)
 {
     list_remove(&try->link);
     list_remove(&try->commit_link);
+    try->m->try_count -= try->is_recovery ? 0 : 1;
     try->m->memory -= sizeof *try + try->part_count * sizeof try->parts[0];
     for (uint32_t i = 0; i < try->part_count; i++) {
         txn_due_clear(&try->parts[i].again);
+        list_remove(&try->parts[i].open_link);
         txn_exchange_deinit(&try->parts[i].exchange);
     }
     buf_deinit(&try->participants);
     mem_free(try);
 }
 
-uint64_t txn_mark(const struct txn_manager *m)
+uint64_t txn_mark(const struct txn_manager *m, uint32_t group)
 {
-    if (list_is_empty(&m->tries)) {
+    const struct list *open = &m->groups[group].open;
+    if (list_is_empty(open)) {
         return m->sequence_last;
     }
-    return container_of(m->tries.next, struct txn_try, link)->id.sequence - 1;
+    return container_of(open->next, struct txn_part, open_link)->try->id.sequence - 1;
 }
 
 const char *txn_try_state(const struct txn_try *try)
@@ -118,7 +122,7 @@ static void part_send(struct txn_part *part, enum part_phase phase)
     struct txn_try *try = part->try;
     struct txn_manager *m = try->m;
     move(part, phase);
-    part->mark = try->is_recovery ? 0 : txn_mark(m);
+    part->mark = try->is_recovery ? 0 : txn_mark(m, part->group);
     struct buf *argument = txn_scratch(m);
     if (phase == PART_PREPARE) {
         append_prepare(part, argument);
@@ -331,11 +335,23 @@ static void ask_parts(struct txn_try *try)
     }
 }
 
+/*
+ * PREPARE was never sent there, or each copy of it was refused before the log: nobody will ever
+ * find a yes there. It need not confirm anything (TXN-9); without a leader it could not.
+ */
+static bool is_untouched(const struct txn_part *part)
+{
+    return !part->try->is_recovery && (part->phase == PART_NEW || part->is_untouched);
+}
+
 static void tell_parts(struct txn_try *try)
 {
     enum part_phase phase = try->decision == TXN_COMMITS ? PART_COMMIT : PART_ABORT;
     for (uint32_t i = 0; i < try->part_count; i++) {
         struct txn_part *part = &try->parts[i];
+        if (part->phase != PART_DONE && is_untouched(part)) {
+            move(part, PART_DONE);
+        }
         if (part->phase == PART_CHECK) {
             txn_due_clear(&part->again); /* no need to ask any more */
         }
@@ -359,9 +375,10 @@ static void end(struct txn_try *try)
 {
     struct txn_manager *m = try->m;
     bool is_recovery = try->is_recovery;
+    struct txn_id id = try->id;
     txn_try_destroy(try);
     if (is_recovery) {
-        m->recovery_count--;
+        txn_recover_forget(m, &id);
     } else {
         txn_mark_changed(m); /* everybody has confirmed: the mark may pass it (TXN-9) */
     }
@@ -471,9 +488,9 @@ static void try_step(struct txn_try *try)
         } else if (!try->m->env->is_halted) {
             ask_parts(try);
         }
-        return;
+    } else {
+        tell_parts(try);
     }
-    tell_parts(try);
     if (are_all_done(try)) {
         end(try);
     }
@@ -521,6 +538,7 @@ static void prepared(struct txn_part *part, enum txn_result result, const struct
     case TXN_RESULT_REFUSED:
         /* No copy of it will ever be voted on, and nobody else sends it: there is no yes. */
         part->is_refused = true;
+        part->is_untouched = part->exchange.request.outcome == ROUTER_REFUSED;
         move(part, PART_VOTED);
         return;
     case TXN_RESULT_UNKNOWN:
@@ -589,9 +607,42 @@ static void name_participants(struct txn_try *try, const struct txn_plan *plan)
     }
 }
 
+/* What is left behind by groups without a quorum has a limit: here, and as records of others. */
+static bool is_too_much_open(const struct txn *t)
+{
+    const struct txn_manager *m = t->m;
+    bool is_too_much = m->try_count >= TXN_TRIES_MAX;
+    for (uint32_t i = 0; i < t->plan.group_count; i++) {
+        uint64_t mark = txn_mark(m, t->plan.groups[i].group);
+        is_too_much = is_too_much || m->sequence_last - mark >= TXN_WINDOW;
+    }
+    return is_too_much;
+}
+
+/* From here on the groups that it names may have to remember it. */
+static void open_try(struct txn_try *try)
+{
+    struct txn_manager *m = try->m;
+    list_append(&m->tries, &try->link);
+    m->try_count++;
+    for (uint32_t i = 0; i < try->part_count; i++) {
+        struct txn_group *group = &m->groups[try->parts[i].group];
+        group->used = try->id.sequence;
+        list_append(&group->open, &try->parts[i].open_link);
+    }
+}
+
 void txn_vote(struct txn *t)
 {
     struct txn_manager *m = t->m;
+    if (is_too_much_open(t)) {
+        reached("txn: too many transactions are open");
+        txn_finish_text(t,
+                        TXN_NOT_EXECUTED,
+                        "TRYAGAIN too many transactions of this node wait for groups without a "
+                        "leader; the transaction was not executed");
+        return;
+    }
     struct txn_try *try = txn_try_create(m, t->plan.group_count);
     ensure(t->try == NULL && m->sequence_last < TXN_SEQUENCE_MAX);
     try->txn = t;
@@ -600,17 +651,14 @@ void txn_vote(struct txn *t)
         .incarnation = m->options.incarnation,
         .sequence = ++m->sequence_last,
     };
-    list_append(&m->tries, &try->link);
     name_participants(try, &t->plan);
+    open_try(try);
     bool is_gateway = t->plan.way == TXN_WAY_GATEWAY;
     try->is_ordered = t->conflicts >= TXN_CONFLICTS_MAX;
     m->counts.ordered += t->conflicts == TXN_CONFLICTS_MAX ? 1 : 0;
     try->time_ms = is_gateway ? t->recorded.now_ms : env_wall_ms(m->env);
     try->flags = (t->is_strict ? TXN_STRICT : 0u) | (try->is_ordered ? TXN_WAITS : 0u) |
                  (is_gateway ? TXN_IS_EFFECTS : 0u);
-    for (uint32_t i = 0; i < try->part_count; i++) {
-        m->groups[try->parts[i].group].used = try->id.sequence;
-    }
     t->try = try;
     t->phase = TXN_PHASE_VOTING;
     ask_parts(try);

@@ -19,26 +19,35 @@ void txn_recover_stop(struct txn_manager *m)
     txn_due_clear(&m->recovery_due);
 }
 
+#define ID_BYTES 16u
+
 struct search {
     struct txn_manager *m;
     uint32_t group;
     uint64_t now_us;
+    uint32_t count;
     struct list found; /* struct txn_try: new ones */
 };
 
-static bool is_same(const struct txn_id *a, const struct txn_id *b)
+static struct bytes id_name(const struct txn_id *id, uint8_t out_name[ID_BYTES])
 {
-    return a->node == b->node && a->incarnation == b->incarnation && a->sequence == b->sequence;
+    put_u32_be(out_name, id->node);
+    put_u32_be(out_name + 4, id->incarnation);
+    put_u64_be(out_name + 8, id->sequence);
+    return bytes_of(out_name, ID_BYTES);
 }
 
-static bool is_known(const struct list *tries, const struct txn_id *id)
+static bool is_known(const struct txn_manager *m, const struct txn_id *id)
 {
-    list_each(link, tries) {
-        if (is_same(&container_of(link, struct txn_try, link)->id, id)) {
-            return true;
-        }
-    }
-    return false;
+    uint8_t name[ID_BYTES];
+    struct omap_item item;
+    return omap_get(&m->recovering, id_name(id, name), &item);
+}
+
+void txn_recover_forget(struct txn_manager *m, const struct txn_id *id)
+{
+    uint8_t name[ID_BYTES];
+    omap_remove(&m->recovering, id_name(id, name));
 }
 
 static void begin(struct search *s, const struct txn_id *id, const struct txn_record *record)
@@ -52,7 +61,19 @@ static void begin(struct search *s, const struct txn_id *id, const struct txn_re
         try->parts[i].group = get_u16_le(record->participants.data + 2u * i);
     }
     list_append(&s->found, &try->link);
-    s->m->recovery_count++;
+    uint8_t name[ID_BYTES];
+    omap_put(&s->m->recovering, id_name(id, name), NULL);
+    s->count++;
+}
+
+/*
+ * Its coordinator, as long as it is heard, brings it to an end, if it can reach all: perhaps it
+ * stands in the queue of another group, and a question there would be a vote against it (TXN-6).
+ */
+static uint64_t patience_us(const struct txn_manager *m, const struct txn_id *id)
+{
+    bool is_heard = router_hears(m->router, id->node, id->incarnation);
+    return (is_heard ? TXN_RECOVERY_HEARD_MS : TXN_RECOVERY_MS) * UINT64_C(1000);
 }
 
 static void on_prepared(void *ctx,
@@ -63,10 +84,9 @@ static void on_prepared(void *ctx,
     struct search *s = ctx;
     const struct txn_manager *m = s->m;
     bool is_own = id->node == m->options.node && id->incarnation == m->options.incarnation;
-    bool is_old = s->now_us >= since_us + (uint64_t)TXN_RECOVERY_MS * 1000;
+    bool has_room = m->recovering.count < TXN_RECOVERIES_MAX && s->count < TXN_RECOVERIES_AT_ONCE;
     /* Its own are on their way to an outcome already. */
-    if (!is_own && is_old && m->recovery_count < TXN_RECOVERIES_MAX &&
-        !is_known(&m->recoveries, id) && !is_known(&s->found, id)) {
+    if (!is_own && has_room && s->now_us >= since_us + patience_us(m, id) && !is_known(m, id)) {
         reached("txn: recovery of a transaction");
         begin(s, id, record);
     }

@@ -33,6 +33,7 @@ static enum status find(struct view_recorded *v,
     enum status status = object_decode(blob_bytes(item.value), &object);
     ensure(status == STATUS_OK); /* txn_answer_read has looked at it */
     if (object.expires_ms != 0 && object.expires_ms <= v->now_ms) {
+        v->has_expired = true;
         return STATUS_NOT_FOUND;
     }
     *out_object = object;
@@ -74,6 +75,7 @@ void view_recorded_begin(struct view_recorded *v, uint64_t now_ms)
     omap_deinit(&v->rows);
     omap_init(&v->rows);
     v->now_ms = now_ms;
+    v->has_expired = false;
 }
 
 void view_recorded_add(struct view_recorded *v,

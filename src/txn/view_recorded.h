@@ -14,7 +14,8 @@ struct view_recorded {
     /* private */
     struct omap rows; /* database, key → object as in its row; NULL: there is none */
     uint8_t database;
-    uint64_t now_ms; /* what is due by it is gone (ORD-6) */
+    uint64_t now_ms;  /* what is due by it is gone (ORD-6) */
+    bool has_expired; /* some row was seen that is due by it */
     struct buf name;
 };
 
@@ -27,6 +28,11 @@ void view_recorded_add(struct view_recorded *v,
                        uint8_t database,
                        struct bytes key,
                        struct bytes row);
+/* It was said of some key that it is gone, and no group has said so yet (ORD-5). */
+static inline bool view_recorded_has_expired(const struct view_recorded *v)
+{
+    return v->has_expired;
+}
 /* The version that a compare has to name: 0 if the key is not there. It was added. */
 uint64_t view_recorded_version(struct view_recorded *v, uint8_t database, struct bytes key);
 

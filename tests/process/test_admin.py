@@ -53,8 +53,8 @@ def test_info_of_some_sections():
         check_eq(fields(client, "keyspace", "Server", "server")["#"], ["Server", "Keyspace"], "titles")
         check_eq(fields(client, "nosuch"), {"#": []}, "an unknown section")
         usual = ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules"]
-        usual += ["Errorstats", "Cluster", "Keyspace"]
-        check_eq(fields(client)["#"], usual, "titles, as Redis has them")
+        usual += ["Errorstats", "Cluster", "Transactions", "Keyspace"]
+        check_eq(fields(client)["#"], usual, "titles, as Redis has them, and one more")
         check_eq(fields(client, "default")["#"], usual, "titles of default")
         every = fields(client, "everything")["#"]
         check_eq(sorted(every), sorted([*usual, "Stages"]), "titles of everything")

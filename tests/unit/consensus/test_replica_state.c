@@ -280,6 +280,29 @@ TEST(live_entries_are_copied_once)
     world_destroy(w);
 }
 
+/*
+ * What opens a segment, copies above all, stands in that one, not in the one before: else copies
+ * that fill a segment would be made again for ever.
+ */
+TEST(what_opens_a_segment_is_not_copied_for_the_one_before)
+{
+    struct world *w = world_create(1, 8 * KIB);
+    struct node *n = &w->nodes[1];
+    struct replica *r = n->replica;
+    node_sync(n);
+    while (log_segment_newest(&n->log) == 1) {
+        CHECK(propose(n, "a") > 0);
+        world_settle(w);
+    }
+    CHECK_EQ(log_segment_top(&n->log, 1, GROUP), r->entry_last - 1);
+    CHECK_EQ(log_segment_top(&n->log, 2, GROUP), r->entry_last);
+    CHECK(!log_is_gathering(&n->log));
+    CHECK(replica_relocate(r, log_segment_batch_last(&n->log, 1)));
+    CHECK_EQ(n->log.gathering_count, r->entry_last - r->entry_first);
+    node_sync(n);
+    world_destroy(w);
+}
+
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
 /* In steps that nobody takes for silence. */

@@ -52,6 +52,7 @@ struct replica {
 
 struct peers {
     bool is_connected[NODES + 1];
+    uint64_t heard_us;
     bool is_full[NODES + 1];
 };
 
@@ -259,6 +260,11 @@ bool peers_send(struct peers *p,
 bool peers_is_connected(const struct peers *p, uint32_t number)
 {
     return p->is_connected[number];
+}
+
+uint64_t peers_heard_us(const struct peers *p, uint32_t number)
+{
+    return p->is_connected[number] ? p->heard_us : 0;
 }
 
 /* ---- the world ------------------------------------------------------------------------------- */

@@ -20,13 +20,22 @@ static void on_barrier(struct router_request *request)
     }
 }
 
-static void submit_barrier(struct world *w, struct barrier *b, unsigned stream)
+static void submit_barrier_of(struct world *w, struct barrier *b, unsigned stream, bool is_reading)
 {
     b->world = w;
     b->is_up = false;
-    b->request = (struct router_request){.stream = &w->streams[stream], .done = on_barrier};
+    b->request = (struct router_request){
+        .stream = &w->streams[stream],
+        .is_reading = is_reading,
+        .done = on_barrier,
+    };
     router_submit_barrier(w->router, &b->request);
     CHECK(!b->is_up);
+}
+
+static void submit_barrier(struct world *w, struct barrier *b, unsigned stream)
+{
+    submit_barrier_of(w, b, stream, false);
 }
 
 /* It waits for all before it, and holds all behind it until its end. */
@@ -82,6 +91,31 @@ TEST(barrier_goes_on_in_its_flush)
     router_end_barrier(w.router, &second.request);
     ask_end(&inside, 1);
     router_stream_pause(w.router, &w.streams[0], false);
+    world_stop(&w);
+}
+
+/* Nobody takes the replies of reads: also a barrier for them waits, and what is behind it (MGET
+ * over groups is one). */
+TEST(barrier_of_reads_is_paused)
+{
+    struct world w;
+    struct ask behind = {0};
+    struct barrier b = {0};
+    world_start(&w);
+    router_stream_pause(w.router, &w.streams[0], true);
+    submit_barrier_of(&w, &b, 0, true);
+    submit(&w, &behind, 0, "set b 1");
+    turn(&w);
+    CHECK_EVENTS(&w, "");
+    router_stream_pause(w.router, &w.streams[0], false);
+    turn(&w);
+    CHECK_EVENTS(&w, "barrier\n");
+    router_end_barrier(w.router, &b.request);
+    turn(&w);
+    CHECK_EVENTS(&w, "here g1 set b 1 #1/0\n");
+    answer_here(&w, 1, SHARD_DONE, "+OK\r\n");
+    fake_env_forget(&w.env);
+    ask_end(&behind, 1);
     world_stop(&w);
 }
 

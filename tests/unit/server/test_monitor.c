@@ -174,6 +174,53 @@ TEST(monitor_that_does_not_read_is_closed)
     scene_stop(&s);
 }
 
+/* *2 ECHO and a long word: as much of a line as one argument may have. */
+static void long_echo(struct buf *out)
+{
+    buf_printf(out, "*2\r\n$4\r\nECHO\r\n$%u\r\n", LIMIT_MONITOR_ARGUMENT_BYTES);
+    memset(buf_reserve(out, LIMIT_MONITOR_ARGUMENT_BYTES), 'x', LIMIT_MONITOR_ARGUMENT_BYTES);
+    buf_extend(out, LIMIT_MONITOR_ARGUMENT_BYTES);
+    buf_append_text(out, "\r\n");
+}
+
+/* The lines of what its EXEC runs are too many for it: it is closed in the middle of its EXEC. */
+TEST(monitor_closed_by_its_own_exec)
+{
+    struct scene s;
+    scene_start(&s);
+    struct caller m, other;
+    struct buf big;
+    buf_init(&big, SIZE_MAX / 2);
+    monitor_start(&m, &s);
+    monitor_start(&other, &s);
+    long_echo(&big);
+    s.net.socket_bytes = 4 * KIB;
+    env_conn_pause(m.conn);
+    (void)env_conn_write(m.conn, bytes_of_text("MULTI\r\n"));
+    for (unsigned i = 0; i < LIMIT_MONITOR_BYTES / LIMIT_MONITOR_ARGUMENT_BYTES - 4; i++) {
+        (void)env_conn_write(m.conn, buf_bytes(&big));
+        settle(&s);
+    }
+    /* What it has not read yet: the other one has, and so is not closed with it. */
+    for (unsigned i = 0; i < 8; i++) {
+        (void)env_conn_write(other.conn, buf_bytes(&big));
+        settle(&s);
+        buf_clear(&other.got, 0);
+    }
+    CHECK_EQ(s.below.stats.output_overflows, 0u);
+    (void)env_conn_write(m.conn, bytes_of_text("*1\r\n$4\r\nEXEC\r\n"));
+    settle(&s);
+    CHECK_EQ(s.below.stats.output_overflows, 1u);
+    CHECK(other.got.size > 0);
+    buf_clear(&other.got, 0);
+    CHECK_SAYS(&other, "RESET\r\n", "+RESET\r\n");
+    buf_deinit(&big);
+    env_conn_resume(m.conn);
+    caller_leave(&other);
+    caller_leave(&m);
+    scene_stop(&s);
+}
+
 /* A command with many long arguments makes one bounded line. */
 TEST(long_commands_are_cut)
 {

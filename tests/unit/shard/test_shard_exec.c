@@ -114,13 +114,14 @@ TEST(exec_takes_the_gateways_time)
     world_start(&w);
     check_command(&w, "SET k v PX 100", OK);
     work_init(&k);
-    k.work.time_ms = w.shard->time_ms + 100;
+    uint64_t start_ms = w.shard->time_ms;
+    k.work.time_ms = start_ms + 100;
     work_add_all(&k, "GET k;SET n v PX 10");
     ask_work(&w, &a, COMMAND_ID_EXEC, &k, 0);
     world_settle(&w);
     check_answer(&a, TXN_STATE_COMMITTED, NIL OK);
     CHECK_EQ(w.shard->time_ms, k.work.time_ms);
-    k.work.time_ms = w.shard->time_ms + SHARD_CLOCK_AHEAD_MS + 1;
+    k.work.time_ms = start_ms + SHARD_CLOCK_AHEAD_MS + 1;
     ask_work(&w, &a, COMMAND_ID_EXEC, &k, 0);
     world_settle(&w);
     check_reply(&a, "-ERR the clock of the node this client talks to is ahead of the others'\r\n");
@@ -216,6 +217,24 @@ TEST(absent_keys_tell_what_was_meanwhile)
     }
 }
 
+/* TXN-14: it was there, and nobody has deleted it since its time came. */
+TEST(expired_keys_tell_what_was_meanwhile)
+{
+    struct shard_world w;
+    world_start(&w);
+    uint64_t before = answered_at(&w, "k");
+    check_command(&w, "SET k v PX 100", OK);
+    fake_env_advance(&w.env, 100);
+    check_command(&w, "SET unrelated v", OK); /* now group time says so, too */
+    uint64_t expired = answered_at(&w, "k");
+    CHECK((expired & TXN_VERSION_ABSENT) != 0);
+    CHECK(expired != before);
+    CHECK_EQ(answered_at(&w, "k"), expired);
+    check_command(&w, "DEL k", ":0\r\n");
+    CHECK(answered_at(&w, "k") != before);
+    world_stop(&w);
+}
+
 /* ORD-5: also inside a transaction a reader ends no key by its clock alone. */
 TEST(execread_of_a_key_that_is_due)
 {
@@ -235,6 +254,98 @@ TEST(execread_of_a_key_that_is_due)
     work_deinit(&k);
     world_stop(&w);
 }
+
+/* ---- sizes ----------------------------------------------------------------------------------- */
+
+#define TOO_LARGE                                                                                  \
+    "-ERR the transaction is too large: in one group it may write at most 135266304 bytes, and "   \
+    "until it is decided keep at most 83886080 bytes of keys, values and replies; nothing was "    \
+    "executed\r\n"
+#define LARGEST "67108863 x" /* behind SETRANGE and a key */
+
+static void check_too_large(struct shard_world *w, enum command_id number, const char *commands)
+{
+    struct work k;
+    struct ask a;
+    work_init(&k);
+    work_add_all(&k, commands);
+    ask_work(w, &a, number, &k, number == COMMAND_ID_EXEC ? 0 : 1);
+    world_settle(w);
+    check_reply(&a, TOO_LARGE);
+    CHECK_EQ(shard_counts(w->shard, 0).keys, 1u);
+    CHECK_EQ(shard_txn_counts(w->shard).records, 0u);
+    work_deinit(&k);
+}
+
+/* Short commands make long rows, which are in memory at once: all of it is refused, or nothing. */
+TEST(growth_is_bounded)
+{
+    struct shard_world w;
+    world_start(&w);
+    check_command(&w, "SETRANGE a " LARGEST, ":67108864\r\n");
+    static const char *const bodies[] = {
+        "SET n 1;SETRANGE b " LARGEST ";SETRANGE c " LARGEST ";SETRANGE d " LARGEST,
+        "APPEND k x;COPY a b;COPY b c;COPY c d", /* rows that it makes itself */
+        "SETRANGE b " LARGEST ";SETRANGE b 1 y;SETRANGE b 2 y;DEL b", /* the same one */
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        check_too_large(&w, COMMAND_ID_EXEC, bodies[i]);
+        check_too_large(&w, COMMAND_ID_TXNPREPARE, bodies[i]);
+    }
+    check_too_large(&w, COMMAND_ID_TXNPREPARE, "COPY a b;COPY a c"); /* to be kept */
+    check_exec(&w, 0, "COPY a b;COPY a c;DEL b c", TXN_STATE_COMMITTED, ":1\r\n:1\r\n:2\r\n");
+    world_stop(&w);
+}
+
+/* NEED-5: transactions whose rows are long do not share an entry, nor do their outcomes. */
+TEST(growing_ones_do_not_share_an_entry)
+{
+    struct shard_world w;
+    struct ask asks[4];
+    world_start(&w);
+    for (size_t i = 0; i < 2; i++) {
+        struct work k;
+        work_init(&k);
+        work_add_all(&k, i == 0 ? "SETRANGE a 41943039 x" : "SETRANGE b 41943039 x");
+        ask_work(&w, &asks[i], COMMAND_ID_EXEC, &k, 0);
+        work_deinit(&k);
+    }
+    world_settle(&w);
+    CHECK_EQ(w.replica.index_last, 2u);
+    ask_prepare(&w, &asks[2], 1, 0, "APPEND a y");
+    ask_prepare(&w, &asks[3], 2, 0, "APPEND b y");
+    world_settle(&w);
+    CHECK_EQ(w.replica.index_last, 4u);
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_EQ(answer_of(&asks[i]).state, i < 2 ? TXN_STATE_COMMITTED : TXN_STATE_YES);
+        buf_deinit(&asks[i].reply);
+    }
+    ask_order(&w, &asks[0], COMMAND_ID_TXNCOMMIT, 1, 0);
+    ask_order(&w, &asks[1], COMMAND_ID_TXNCOMMIT, 2, 0);
+    world_settle(&w);
+    CHECK_EQ(w.replica.index_last, 6u);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_EQ(answer_of(&asks[i]).state, TXN_STATE_COMMITTED);
+        buf_deinit(&asks[i].reply);
+    }
+    world_stop(&w);
+}
+
+/* What is prepared is kept in memory by every replica: too much of it is a conflict. */
+TEST(prepared_ones_together_are_bounded)
+{
+    struct shard_world w;
+    world_start(&w);
+    check_prepare(&w, 1, "SETRANGE a " LARGEST, TXN_STATE_YES, ":67108864\r\n");
+    check_prepare(&w, 2, "SETRANGE b " LARGEST, TXN_STATE_YES, ":67108864\r\n");
+    check_prepare(&w, 3, "SETRANGE c " LARGEST, TXN_STATE_NO_CONFLICT, "");
+    check_prepare(&w, 4, "SET small 1", TXN_STATE_YES, OK);
+    check_order(&w, COMMAND_ID_TXNABORT, 1, 0, TXN_STATE_ABORTED);
+    check_prepare(&w, 5, "SETRANGE c " LARGEST, TXN_STATE_YES, ":67108864\r\n");
+    world_stop(&w);
+}
+
+/* ---- rows and arguments ---------------------------------------------------------------------- */
 
 TEST(rows_are_objects)
 {

@@ -188,6 +188,32 @@ TEST(flush_waits_for_the_locks_of_its_database)
     world_stop(&w);
 }
 
+/* Nor does it wait for PREPAREs on their way to other databases: there may always be one. */
+TEST(flush_waits_for_prepares_of_its_database)
+{
+    struct shard_world w;
+    struct ask one;
+    struct ask other;
+    struct ask prepare;
+    struct bytes name = bytes_of_text("FLUSHDB");
+    world_start(&w);
+    check_command(&w, "SET k 0", OK);
+    ask_prepare(&w, &prepare, 1, 0, "SET k 1");
+    world_turn(&w); /* proposed */
+    ask_args(&w, &other, &name, 1, (struct request_id){0}, 2);
+    ask(&w, &one, "FLUSHDB");
+    world_turn(&w);
+    CHECK_EQ(w.replica.index_last, 3u); /* the one of another database */
+    world_settle(&w);
+    check_answer(&prepare, TXN_STATE_YES, OK);
+    check_reply(&other, OK);
+    check_reply(&one, NULL);
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    check_reply(&one, OK);
+    world_stop(&w);
+}
+
 /* TXN-16: an ordered PREPARE waits in the same queue; all others are answered at once. */
 TEST(ordered_prepare_waits)
 {
@@ -513,6 +539,27 @@ TEST(versions_wait)
 }
 
 /* ---- disks ----------------------------------------------------------------------------------- */
+
+/* ORD-7: what stands behind a refused one in its chain must not be executed later. */
+TEST(full_disks_refuse_all_that_waits)
+{
+    struct shard_world w;
+    struct ask first;
+    struct ask second;
+    world_start(&w);
+    check_prepare(&w, 1, "SET k 1", TXN_STATE_YES, OK);
+    check_prepare(&w, 2, "SET m 1", TXN_STATE_YES, OK);
+    ask_chained(&w, &first, 7, "SET k 2");
+    ask_chained(&w, &second, 7, "SET m 2");
+    w.is_out_of_space = true;
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    check_verdict(&first, SHARD_NO_SPACE);
+    w.is_out_of_space = false;
+    check_order(&w, COMMIT, 2, 0, TXN_STATE_COMMITTED);
+    check_verdict(&second, SHARD_NO_SPACE);
+    check_command(&w, "GET m", "$1\r\n1\r\n");
+    world_stop(&w);
+}
 
 /* Outcomes and marks free what is held: they are not refused for space; what waited is. */
 TEST(outcomes_pass_full_disks)

@@ -265,6 +265,42 @@ TEST(prepare_takes_the_gateways_time)
     world_stop(&w);
 }
 
+static void check_prepare_at(struct shard_world *w,
+                             uint64_t sequence,
+                             uint64_t time_ms,
+                             bool is_taken)
+{
+    struct work k;
+    struct ask a;
+    work_init(&k);
+    k.work.time_ms = time_ms;
+    work_add_all(&k, "GET k");
+    ask_work(w, &a, COMMAND_ID_TXNPREPARE, &k, sequence);
+    world_settle(w);
+    if (is_taken) {
+        check_answer(&a, TXN_STATE_YES, NIL);
+    } else {
+        check_reply(&a,
+                    "-ERR the clock of the node this client talks to is ahead of the others'\r\n");
+    }
+    work_deinit(&k);
+}
+
+/* ORD-4: gateways whose clocks are ahead do not take group time away from the leader's. */
+TEST(gateways_do_not_pull_time_along)
+{
+    struct shard_world w;
+    world_start(&w);
+    check_command(&w, "SET unrelated v", OK);
+    uint64_t wall_ms = w.shard->time_ms;
+    check_prepare_at(&w, 1, wall_ms + SHARD_CLOCK_AHEAD_MS, true);
+    check_prepare_at(&w, 2, wall_ms + SHARD_CLOCK_AHEAD_MS + 1, false);
+    check_prepare_at(&w, 3, wall_ms + 2u * SHARD_CLOCK_AHEAD_MS, false);
+    check_prepare_at(&w, 4, wall_ms + SHARD_CLOCK_AHEAD_MS, true); /* it is there already */
+    CHECK_EQ(w.shard->time_ms, wall_ms + SHARD_CLOCK_AHEAD_MS);
+    world_stop(&w);
+}
+
 /* TXN-3: a key whose time comes while it is locked stays until that is over, and nobody passes. */
 TEST(expiry_waits_for_locks)
 {

@@ -152,11 +152,10 @@ TEST(ordered_gives_up_with_certainty)
     CHECK_EVENTS(
         &w,
         "g1 txnmark 1.1.0/3\ng2 txnmark 1.1.0/3\n"
-        "g2 txnabort 1.1.4/3\nbarrier ends\n"
+        "barrier ends\n"
         "not executed: -TRYAGAIN its keys were busy, or their groups without a leader; the "
         "transaction was not executed\n");
-    answer(&w, 2, TXN_STATE_NONE); /* MARK */
-    answer(&w, 2, TXN_STATE_NO_VOTE);
+    answer(&w, 2, TXN_STATE_NONE); /* MARK; it was never asked, and need not be told */
     answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
     CHECK_EVENTS(&w, "g1 txnabort 1.1.4/3\n");
     answer(&w, 1, TXN_STATE_NONE); /* MARK */
@@ -218,17 +217,100 @@ TEST(a_refused_part)
     answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
     answer_error(&w, 2, ROUTER_REFUSED, "CLUSTERDOWN group 2 has no leader");
     CHECK_EVENTS(&w,
-                 "g1 txnabort 1.1.1/0\ng2 txnabort 1.1.1/0\nbarrier ends\n"
+                 "g1 txnabort 1.1.1/0\nbarrier ends\n"
                  "not executed: -CLUSTERDOWN group 2 has no leader\n");
     answer_error(&w, 1, ROUTER_UNKNOWN, "UNKNOWNRESULT no answer");
-    answer_error(&w, 2, ROUTER_REFUSED, "CLUSTERDOWN group 2 has no leader");
     CHECK_EVENTS(&w, "");
-    fake_env_advance(&w.env, 20); /* both are told until they have confirmed */
-    CHECK_EVENTS(&w, "g1 txnabort 1.1.1/0\ng2 txnabort 1.1.1/0\n");
+    fake_env_advance(&w.env, 20); /* it is told until it has confirmed */
+    CHECK_EVENTS(&w, "g1 txnabort 1.1.1/0\n");
+    answer(&w, 1, TXN_STATE_ABORTED);
+    deal_end(&d);
+    world_end(&w);
+}
+
+/* An error of the shard is an entry: it may not be the only one, so it is told like all others. */
+TEST(a_part_with_an_error)
+{
+    struct world w;
+    struct deal d;
+    world_start(&w);
+    submit(&w, &d, "set b 1;set c 2", "", false);
+    raise_barrier(&w);
+    fake_env_forget(&w.env);
+    answer_error(&w, 2, ROUTER_DONE, "ERR the transaction is too large");
+    answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
+    CHECK_EVENTS(&w,
+                 "g2 txnabort 1.1.1/0\nbarrier ends\n"
+                 "not executed: -ERR the transaction is too large\n"
+                 "g1 txnabort 1.1.1/0\n");
     answer(&w, 1, TXN_STATE_ABORTED);
     answer(&w, 2, TXN_STATE_NO_VOTE);
     deal_end(&d);
     world_end(&w);
+}
+
+/*
+ * A group without a leader: those that never got there leave nothing behind, however many there
+ * are, and the mark goes on.
+ */
+TEST(refused_parts_leave_nothing)
+{
+    struct world w;
+    struct deal d;
+    world_start(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        submit(&w, &d, "set b 1;set c 2", "", false);
+        raise_barrier(&w);
+        answer_error(&w, 2, ROUTER_REFUSED, "CLUSTERDOWN group 2 has no leader");
+        answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
+        answer(&w, 1, TXN_STATE_ABORTED);
+        CHECK_EQ(txn_memory(w.m), 0u);
+        deal_end(&d);
+    }
+    submit(&w, &d, "set b 1;set d 2", "", false);
+    fake_env_forget(&w.env);
+    raise_barrier(&w);
+    CHECK_EVENTS(&w,
+                 "g1 txnprepare 1.1.4/3 of 1 3 [set b 1]\n"
+                 "g3 txnprepare 1.1.4/3 of 1 3 [set d 2]\n");
+    answer_error(&w, 1, ROUTER_REFUSED, "CLUSTERDOWN group 1 has no leader");
+    answer_error(&w, 3, ROUTER_REFUSED, "CLUSTERDOWN group 3 has no leader");
+    deal_end(&d);
+    world_end(&w);
+}
+
+/* One that a group cannot confirm holds up the marks of its participants, not those of others. */
+TEST(a_mark_for_each_group)
+{
+    struct world w;
+    struct deal first;
+    struct deal d;
+    world_start(&w);
+    submit(&w, &first, "set b 1;set c 2", "", false);
+    raise_barrier(&w);
+    answer_error(&w, 2, ROUTER_UNKNOWN, "UNKNOWNRESULT no answer");
+    answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
+    fake_env_advance(&w.env, TIMEOUT_MS + 50);
+    deal_end(&first);
+    fake_env_forget(&w.env);
+    for (unsigned i = 0; i < 2; i++) {
+        submit(&w, &d, "set d 1;set a 2", "", false);
+        raise_barrier(&w);
+        answer_replies(&w, 3, TXN_STATE_YES, 1, "+OK\r\n");
+        answer_replies(&w, 4, TXN_STATE_YES, 1, "+OK\r\n");
+        fake_env_advance(&w.env, 1);
+        answer(&w, 3, TXN_STATE_COMMITTED);
+        answer(&w, 4, TXN_STATE_COMMITTED);
+        deal_end(&d);
+    }
+    fake_env_forget(&w.env);
+    submit(&w, &d, "set b 1;set d 1", "", false);
+    raise_barrier(&w);
+    CHECK_EVENTS(&w,
+                 "g1 txnprepare 1.1.4/0 of 1 3 [set b 1]\n"
+                 "g3 txnprepare 1.1.4/3 of 1 3 [set d 1]\n");
+    buf_deinit(&d.replies);
+    world_stop(&w);
 }
 
 /* TXN-5: the vote that was not heard is asked for; it may have been yes. */

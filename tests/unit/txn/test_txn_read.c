@@ -280,6 +280,101 @@ TEST(values_and_errors_are_proved)
     world_end(&w);
 }
 
+/*
+ * A row that is due by this node's clock, and was there by that of its group: before anybody is
+ * told that the key is gone, the group has to say so (ORD-5). PREPARE brings the time with it
+ * (ORD-6).
+ */
+TEST(what_has_expired_here_is_voted_on)
+{
+    struct world w;
+    struct deal d;
+    world_start(&w);
+    submit(&w, &d, "lcs b c", "", false);
+    raise_barrier(&w);
+    answer_row_until(&w, 1, "axb", 3, env_wall_ms(&w.env.base));
+    answer_row(&w, 2, "ab", 4);
+    CHECK_EVENTS(&w,
+                 "g1 rows b\ng2 rows c\n"
+                 "g1 txnprepare 1.1.1/0 of 1 2 (b 0)\n"
+                 "g2 txnprepare 1.1.1/0 of 1 2 (c 4)\n");
+    answer(&w, 1, TXN_STATE_YES);
+    answer(&w, 2, TXN_STATE_YES);
+    CHECK_EVENTS(&w, "barrier ends\ncommitted: $0 \n");
+    fake_env_advance(&w.env, 1);
+    answer(&w, 1, TXN_STATE_COMMITTED);
+    answer(&w, 2, TXN_STATE_COMMITTED);
+    deal_end(&d);
+    world_end(&w);
+}
+
+/* Names of keys are larger in a look than in a command: short ones, and very many of them. */
+TEST(too_many_keys_for_a_look)
+{
+    enum {
+        KEYS = 60000,
+        COMMANDS = 180
+    };
+    struct world w;
+    struct bytes *args = mem_alloc((KEYS + 1) * sizeof args[0]);
+    struct txn_command *commands = mem_alloc(COMMANDS * sizeof commands[0]);
+    struct deal d = {.world = &w};
+    world_start(&w);
+    args[0] = bytes_of_text("exists");
+    for (size_t i = 1; i <= KEYS; i++) {
+        args[i] = bytes_of_text(i % 1000 == 0 ? "c" : "b");
+    }
+    for (size_t i = 0; i < COMMANDS; i++) {
+        commands[i] = (struct txn_command){
+            .command = command_find(args, KEYS + 1),
+            .args = args,
+            .arg_count = KEYS + 1,
+        };
+    }
+    buf_init(&d.replies, SIZE_MAX / 2);
+    d.request = (struct txn_request){
+        .commands = commands,
+        .command_count = COMMANDS,
+        .resp = 2,
+        .stream = &w.stream,
+        .replies = &d.replies,
+        .done = on_deal_done,
+    };
+    txn_submit(w.m, &d.request);
+    mem_free(args);
+    mem_free(commands);
+    raise_barrier(&w);
+    CHECK_EVENTS(&w,
+                 "barrier ends\n"
+                 "not executed: -ERR transaction of more than 82837504 bytes\n");
+    deal_end(&d);
+    world_end(&w);
+}
+
+/* Short commands make long values and replies: the gateway holds no more than a group would. */
+TEST(runs_at_the_gateway_are_bounded)
+{
+    static const char *const deals[] = {
+        "rename b c;setrange c 67108863 x;setrange c 1 x;setrange c 2 x", /* written */
+        "rename b c;setrange c 67108863 x;get c;get c",                   /* answered */
+    };
+    for (size_t i = 0; i < sizeof deals / sizeof deals[0]; i++) {
+        struct world w;
+        struct deal d;
+        world_start(&w);
+        submit(&w, &d, deals[i], "", false);
+        raise_barrier(&w);
+        CHECK_EVENTS(&w, "g1 rows b\ng2 rows c\n");
+        answer_row(&w, 1, "value", 7);
+        answer_row(&w, 2, NULL, 0);
+        CHECK_EVENTS(&w,
+                     "barrier ends\nnot executed: -ERR the transaction is too large: what it would "
+                     "write or answer is more than is allowed; nothing was executed\n");
+        deal_end(&d);
+        world_end(&w);
+    }
+}
+
 /* MOVE looks at its key in two databases, MSET of a wrong shape is for its handler. */
 TEST(odd_commands_at_the_gateway)
 {

@@ -85,6 +85,42 @@ TEST(forgotten_while_prepared_halts)
     world_stop(&w);
 }
 
+/*
+ * TXN-16: its coordinator is alive: perhaps it stands in the queue of the other group, where a
+ * question would be a vote against it. Not for ever: it may not reach that one.
+ */
+TEST(a_live_coordinator_has_more_time)
+{
+    struct world w;
+    world_start(&w);
+    w.heard = 2;
+    prepare_group(&w, 1, 2, 9);
+    prepare_group(&w, 1, 3, 9);
+    fake_env_advance(&w.env, RECOVERY_MS);
+    CHECK_EVENTS(&w, "g1 txncheck 3.3.9/0\ng2 txncheck 3.3.9/0\n");
+    fake_env_advance(&w.env, TXN_RECOVERY_HEARD_MS - RECOVERY_MS - 1);
+    CHECK_EVENTS(&w, "");
+    fake_env_advance(&w.env, 200);
+    CHECK_EVENTS(&w, "g1 txncheck 2.3.9/0\ng2 txncheck 2.3.9/0\n");
+    world_stop(&w);
+}
+
+/* Recoveries that get no answer hold up no others: a group may be without a leader for long. */
+TEST(recoveries_that_stand_still)
+{
+    struct world w;
+    world_start(&w);
+    struct shard *s = &w.shards[1];
+    s->many = 300;
+    fake_env_advance(&w.env, RECOVERY_MS);
+    CHECK_EQ(w.submitted, 600u);
+    fake_env_forget(&w.env);
+    prepare_group(&w, 1, 3, 9);
+    fake_env_advance(&w.env, RECOVERY_MS);
+    CHECK_EVENTS(&w, "g1 txncheck 3.3.9/0\ng2 txncheck 3.3.9/0\n");
+    world_stop(&w);
+}
+
 TEST(own_ones_are_left_alone)
 {
     struct world w;

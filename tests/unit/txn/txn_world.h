@@ -23,7 +23,7 @@
 #include "txn/txn.h"
 
 #define GROUPS 4u
-#define HELD_MAX 256u
+#define HELD_MAX 1024u
 #define WORDS_MAX 16u
 #define COMMANDS_MAX 16u
 #define NODE 1u
@@ -48,6 +48,7 @@ struct shard {
     uint32_t group;
     struct prepared prepared[4];
     size_t prepared_count;
+    uint64_t many; /* and as many of node 2, of groups 1 and 2 */
 };
 
 struct world {
@@ -64,6 +65,8 @@ struct world {
     bool is_barrier_up;
     bool is_router_ready;
     unsigned answered;
+    unsigned submitted;
+    uint32_t heard; /* node whose coordinator is alive */
 };
 
 static struct world *the_world;
@@ -204,6 +207,13 @@ bool router_is_ready(const struct router *r)
     return the_world->is_router_ready;
 }
 
+bool router_hears(const struct router *r, uint32_t node, uint32_t incarnation)
+{
+    (void)r;
+    (void)incarnation;
+    return node == the_world->heard;
+}
+
 uint32_t router_group_of_slot(const struct router *r, uint16_t slot)
 {
     return 1 + (uint32_t)slot * r->options.group_count / SLOT_COUNT;
@@ -214,6 +224,7 @@ void router_submit_to_group(struct router *r, uint32_t group, struct router_requ
     struct world *w = container_of(r, struct world, router);
     struct buf line;
     ensure(request->arg_count == 2 && w->held_count < HELD_MAX);
+    w->submitted++;
     buf_init(&line, SIZE_MAX / 2);
     buf_printf(&line, "g%u%s ", group, request->stream == &w->stream ? " in stream" : "");
     describe(&line, request->command, request->args[1]);
@@ -258,6 +269,16 @@ void shard_each_prepared(struct shard *s,
             .participants = bytes_of(participants, 2u * p->participant_count),
         };
         fn(ctx, &p->id, &record, p->since_us);
+    }
+    static const uint8_t two[] = {1, 0, 2, 0};
+    for (uint64_t i = 1; i <= s->many; i++) {
+        struct txn_id id = {.node = 2, .incarnation = 2, .sequence = i};
+        struct txn_record record = {
+            .state = TXN_STATE_YES,
+            .participant_count = 2,
+            .participants = bytes_of(two, sizeof two),
+        };
+        fn(ctx, &id, &record, 0);
     }
 }
 
@@ -357,7 +378,11 @@ static inline void answer_version(struct world *w, uint32_t group, uint64_t vers
 }
 
 /* Of ROWS of one key: value NULL: it is not there. */
-static inline void answer_row(struct world *w, uint32_t group, const char *value, uint64_t version)
+static inline void answer_row_until(struct world *w,
+                                    uint32_t group,
+                                    const char *value,
+                                    uint64_t version,
+                                    uint64_t expires_ms)
 {
     struct buf rows;
     struct buf object;
@@ -369,6 +394,7 @@ static inline void answer_row(struct world *w, uint32_t group, const char *value
             .type = OBJECT_TYPE_STRING,
             .version = version,
             .incarnation = version,
+            .expires_ms = expires_ms,
             .value = bytes_of_text(value),
         };
         object_encode(&o, buf_reserve(&object, object_size(&o)));
@@ -387,6 +413,11 @@ static inline void answer_row(struct world *w, uint32_t group, const char *value
     buf_deinit(&versions);
     buf_deinit(&rows);
     buf_deinit(&object);
+}
+
+static inline void answer_row(struct world *w, uint32_t group, const char *value, uint64_t version)
+{
+    answer_row_until(w, group, value, version, 0);
 }
 
 static inline void answer_error(struct world *w,
