@@ -25,11 +25,11 @@ enum node_field {
 
 struct participant {
     struct omap rows;
-    struct omap unsaved;  /* keys of rows; `fresh`: that the last save did not have; else none */
-    struct blob *fresh;   /* empty */
-    struct omap locks;    /* database, key → holders */
-    struct omap prepared; /* keys of rows; no values */
-    struct buf *lock_key; /* scratch */
+    struct omap unsaved;     /* keys of rows; `fresh`: that the last save did not have; else none */
+    struct blob *fresh;      /* empty */
+    struct omap locks;       /* database, key → holders */
+    struct omap prepared;    /* keys of rows; no values */
+    struct buf *lock_key;    /* scratch */
     uint64_t prepared_bytes; /* of their records */
     uint32_t database_locks[LIMIT_DATABASES];
 };
