@@ -318,8 +318,12 @@ static void read_all(struct run *r, unsigned node, const char *what)
     check_open_conns(r);
 }
 
+/* Long after healing: nothing is left that could end a leadership. */
 static void read_everywhere(struct run *r, const char *what)
 {
+    if (is_cluster(r)) {
+        watch_fix_terms(&r->watch);
+    }
     for (unsigned i = 0; i < r->plan.nodes; i++) {
         read_all(r, i, what);
     }

@@ -280,6 +280,7 @@ void sim_network_uncut(struct sim_network *n, unsigned from, unsigned to)
 void sim_network_heal(struct sim_network *n)
 {
     memset(n->links, 0, sizeof n->links);
+    n->options.slow_write_per_mille = 0; /* half a second is longer than a time-out of elections */
     list_each(l, &n->conns) {
         resume(sim_conn_of(l));
     }

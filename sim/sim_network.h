@@ -37,7 +37,7 @@ struct sim_network_options {
     uint64_t connect_timeout_us_max;
     uint64_t window_bytes;          /* sent and not read: beyond it writes wait for drained() */
     unsigned short_write_per_mille; /* env_conn_write returns false */
-    unsigned slow_write_per_mille;  /* of those: drained() takes up to half a second */
+    unsigned slow_write_per_mille;  /* of those, until healing: drained() takes up to 500 ms */
     unsigned tiny_chunk_per_mille;
 };
 

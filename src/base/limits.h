@@ -32,7 +32,7 @@
 /* Commands of one connection that wait for their reply; beyond it the socket is not read. */
 #define LIMIT_PIPELINE_COMMANDS 16384u
 /* One MULTI … EXEC: its commands, and all their arguments, which may become one entry of a log. */
-#define LIMIT_MULTI_COMMANDS LIMIT_PIPELINE_COMMANDS
+#define LIMIT_MULTI_COMMANDS 65536u
 #define LIMIT_MULTI_BYTES (LIMIT_COMMAND_BYTES - MIB)
 /* Keys that one connection watches, and their bytes: each EXEC sends them all. */
 #define LIMIT_WATCH_KEYS 1024u

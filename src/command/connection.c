@@ -18,7 +18,7 @@ const struct command command_table_connection[] = {
         .name = "ping",
         .handler = ping_run,
         .arity_min = 1,
-        .arity_max = 2,
+        .arity_max = -1,
         .flags = COMMAND_FAST,
         .group = "connection",
         .since = "1.0.0",
@@ -112,8 +112,12 @@ static enum command_result ok(struct command_call *call)
     return COMMAND_DONE;
 }
 
+/* Too many words are an error of the command itself: in a transaction the others run. */
 static enum command_result ping_run(struct command_call *call)
 {
+    if (call->arg_count > 2) {
+        return command_fail(call, "ERR wrong number of arguments for 'ping' command");
+    }
     if (call->arg_count == 2) {
         resp_write_bulk(call->reply, call->args[1]);
     } else {

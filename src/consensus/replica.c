@@ -396,6 +396,13 @@ uint64_t replica_memory(const struct replica *r)
     return r->kept_bytes + r->entry_capacity * sizeof r->entries[0];
 }
 
+uint64_t replica_pending_count(const struct replica *r)
+{
+    uint64_t first = r->index_applied + 1;
+    first = first > r->entry_first ? first : r->entry_first;
+    return r->entry_last >= first ? r->entry_last - first + 1 : 0; /* an install is ahead of it */
+}
+
 uint64_t replica_pending_bytes(const struct replica *r)
 {
     return r->pending_bytes;

@@ -175,7 +175,8 @@ uint64_t replica_last_index(const struct replica *r);
 uint64_t replica_commit_index(const struct replica *r);
 /* Entries kept in memory, in bytes. */
 uint64_t replica_memory(const struct replica *r);
-/* Entries proposed or received and not applied yet, in bytes. */
+/* Entries proposed or received and not applied yet: how many, and the bytes of their payloads. */
+uint64_t replica_pending_count(const struct replica *r);
 uint64_t replica_pending_bytes(const struct replica *r);
 /* True: another entry may be proposed without the window to the followers growing too long. */
 bool replica_has_room(const struct replica *r);

@@ -4,11 +4,36 @@
 
 void log_garbage_init(struct log_garbage *g,
                       uint64_t segments_max,
+                      uint64_t segment_bytes,
                       const struct log_garbage_port *port,
                       void *owner)
 {
     ensure(segments_max > 0);
-    *g = (struct log_garbage){.port = port, .owner = owner, .segments_max = segments_max};
+    ensure(segment_bytes > 0);
+    *g = (struct log_garbage){
+        .port = port,
+        .owner = owner,
+        .segments_max = segments_max,
+        .segment_bytes = segment_bytes,
+    };
+}
+
+void log_garbage_set_pending(struct log_garbage *g, uint64_t bytes)
+{
+    g->pending_bytes = bytes;
+}
+
+/*
+ * Counts files, because one that holds a large batch may be longer than all others may be together.
+ */
+bool log_garbage_is_long(const struct log_garbage *g, uint64_t disk_bytes, bool was_long)
+{
+    uint64_t segments = g->port->newest(g->owner) - g->port->oldest(g->owner) + 1;
+    uint64_t closed = g->segments_max * (was_long ? 1 : LOG_GARBAGE_LONG);
+    uint64_t pending = 2 * g->pending_bytes;
+    uint64_t bytes = (closed + LOG_GARBAGE_SEGMENTS_OPEN) * g->segment_bytes + pending;
+    bool is_long = segments > closed + pending / g->segment_bytes + 1 || disk_bytes > bytes;
+    return is_long && segments > 1; /* the one that is written to cannot go */
 }
 
 static uint64_t oldest(const struct log_garbage *g)
@@ -18,9 +43,15 @@ static uint64_t oldest(const struct log_garbage *g)
     return there > g->released ? there : g->released + 1;
 }
 
+/*
+ * A short log has no closed segment, unless what is pending may fill more than the newest one: then
+ * what one segment has does not fit behind what the other one has, and to copy them in turn would
+ * never end.
+ */
 static bool is_too_long(const struct log_garbage *g)
 {
-    uint64_t most = g->is_short ? 0 : g->segments_max;
+    uint64_t least = 2 * g->pending_bytes > g->segment_bytes ? 1 : 0;
+    uint64_t most = g->is_short ? least : g->segments_max;
     return g->port->newest(g->owner) - oldest(g) > most;
 }
 

@@ -8,6 +8,10 @@
  * hold up the log of all others: its entries that are still needed are copied into the newest
  * segment, and the old ones go when the copies are durable.
  *
+ * What is not applied yet cannot leave the log, however often it is copied. So it does not count
+ * where the log is found to be too long: entries that wait until the log is shorter could be the
+ * very ones that end this.
+ *
  *     IDLE ─more than segments_max closed segments─► SYNCING ─synced─► IDLE
  *                                                      └─synced, but a group lags─► COPYING ─► IDLE
  */
@@ -44,6 +48,8 @@ struct log_garbage {
     const struct log_garbage_port *port;
     void *owner;
     uint64_t segments_max;
+    uint64_t segment_bytes;
+    uint64_t pending_bytes;
     bool is_short;           /* no closed segment is kept longer than it has to be */
     bool is_waiting;         /* until the next tick: copies were not possible */
     uint64_t newest_at_sync; /* of the sync under way; 0: none */
@@ -52,15 +58,30 @@ struct log_garbage {
     uint64_t copies_batch;
 };
 
+/*
+ * The log is long, and entries wait, when it has more than so many times segments_max closed
+ * segments, or takes more than these and two more: the one written to, and the next one.
+ */
+#define LOG_GARBAGE_LONG 3u
+#define LOG_GARBAGE_SEGMENTS_OPEN 2u
+
 void log_garbage_init(struct log_garbage *g,
                       uint64_t segments_max,
+                      uint64_t segment_bytes,
                       const struct log_garbage_port *port,
                       void *owner);
+/* What the entries that no group has applied take in the log. */
+void log_garbage_set_pending(struct log_garbage *g, uint64_t bytes);
+/*
+ * Of the files, disk_bytes in all. Once it was long it must be down to segments_max, so that it
+ * does not flutter. Twice what is pending may be there on top: it, and its copies.
+ */
+bool log_garbage_is_long(const struct log_garbage *g, uint64_t disk_bytes, bool was_long);
 /* Each turn of the loop: asks for a sync if the log has grown too long. */
 void log_garbage_flush(struct log_garbage *g);
 /* Now and then: what was not possible is tried again. */
 void log_garbage_tick(struct log_garbage *g);
-/* True: the disk is full, every closed segment is one too many. */
+/* True: the disk is full, or the log is long: every closed segment is one too many. */
 void log_garbage_set_short(struct log_garbage *g, bool is_short);
 /* What is appended to the log from here on is not part of this sync. */
 void log_garbage_sync_began(struct log_garbage *g);

@@ -219,7 +219,7 @@ enum status node_disk_init(struct node *node, struct error *error)
     disk_watch_init(&node->disk, node->env, o->data_dir, o->disk_reserve, on_disk_changed, node);
     disk_watch_look(&node->disk);
     limit_segment_bytes(node);
-    log_garbage_init(&node->garbage, segments_max(node), &garbage_port, node);
+    log_garbage_init(&node->garbage, segments_max(node), o->log_segment_bytes, &garbage_port, node);
     uint64_t least = disk_start_bytes(node->disk.reserve, node->disk.total);
     if (node->disk.total > 0 && node->disk.free + node->disk.released < least) {
         return error_set(error,
@@ -240,15 +240,22 @@ void node_disk_start(struct node *node)
     disk_watch_start(&node->disk);
 }
 
-/* Much more than may be, or, once it was, not yet down to what may be. Counts files, because one
- * that holds a large batch may be longer than all others may be together. */
+/* What no sync frees: entries without a majority yet, or which wait for rows. */
+static uint64_t pending_bytes(const struct node *node)
+{
+    uint64_t bytes = 0;
+    for (uint32_t g = 0; g < node_groups(node); g++) {
+        const struct replica *r = node->groups[g].replica;
+        if (r != NULL) {
+            bytes += replica_pending_bytes(r) + replica_pending_count(r) * log_record_size(0);
+        }
+    }
+    return bytes;
+}
+
 static bool is_log_long(const struct node *node)
 {
-    uint64_t segments = log_segment_newest(&node->log) - log_segment_oldest(&node->log) + 1;
-    uint64_t closed = node->garbage.segments_max * (node->is_behind ? 1 : NODE_LOG_LONG);
-    uint64_t bytes = (closed + NODE_LOG_SEGMENTS_OPEN) * node->options.log_segment_bytes;
-    bool is_long = segments > closed + 1 || log_disk_bytes(&node->log) > bytes;
-    return is_long && segments > 1; /* the one that is written to cannot go */
+    return log_garbage_is_long(&node->garbage, log_disk_bytes(&node->log), node->is_behind);
 }
 
 /* Rows that wait for a fold. At half of it one is due in any case, so it always gets smaller. */
@@ -272,6 +279,7 @@ static void check_behind(struct node *node)
 
 void node_disk_before_flush(struct node *node)
 {
+    log_garbage_set_pending(&node->garbage, pending_bytes(node));
     check_behind(node);
     disk_watch_set_failing(&node->disk, log_is_full(&node->log));
     tell_replicas(node);

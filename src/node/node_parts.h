@@ -36,12 +36,6 @@
 #define NODE_LOG_SEGMENTS_DEFAULT 8u
 /* All of them are at most this part of the disk. */
 #define NODE_LOG_DISK_PART 8u
-/*
- * Entries wait when the log is longer than this many times that, and these: the one written to, and
- * the next one.
- */
-#define NODE_LOG_LONG 3u
-#define NODE_LOG_SEGMENTS_OPEN 2u
 /* On a full disk nothing is synced unless this part of the reserve is free. */
 #define NODE_SYNC_RESERVE_PART 4u
 /* And for so many looks (DISK_WATCH_MS). */

@@ -182,18 +182,37 @@ static void append_next(struct bytes *replies, struct buf *out)
     *replies = bytes_of(replies->data + size, replies->size - size);
 }
 
+/* LOCAL commands can answer far more than they say: nobody holds that much for one client. */
+static void write_too_large(struct buf *reply)
+{
+    reached("server: replies of EXEC are too large");
+    buf_clear(reply, REPLY_BYTES_KEPT);
+    resp_write_errorf(reply,
+                      "%s the commands of the transaction that need no key answer more than %u "
+                      "bytes; it was executed, but for the last of those",
+                      status_prefix(STATUS_OUTCOME_UNKNOWN),
+                      LIMIT_REPLY_VALUES_BYTES);
+}
+
 static void write_replies(struct session_exec *e)
 {
     struct session_request *r = e->owner;
     struct session *session = r->session;
     struct bytes replies = buf_bytes(&e->replies);
+    size_t local_bytes = 0;
     resp_write_array(&r->reply, e->count);
     for (size_t i = 0; i < e->count; i++) {
-        if (e->commands[i].command->policy == COMMAND_LOCAL) {
-            run_local(session, &e->commands[i], &r->reply);
-        } else {
+        size_t before = r->reply.size;
+        if (e->commands[i].command->policy != COMMAND_LOCAL) {
             append_next(&replies, &r->reply);
+            continue;
         }
+        if (local_bytes > LIMIT_REPLY_VALUES_BYTES) {
+            write_too_large(&r->reply);
+            return;
+        }
+        run_local(session, &e->commands[i], &r->reply);
+        local_bytes += r->reply.size - before;
     }
     ensure(replies.size == 0);
 }

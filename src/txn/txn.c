@@ -401,7 +401,7 @@ void txn_begin(struct txn *t)
         txn_finish_error(t, TXN_NOT_EXECUTED, buf_bytes(&t->plan.error));
         return;
     case TXN_WAY_READ:
-        if (t->looked >= TXN_LOOKS_MAX && t->plan.fits_a_vote) {
+        if (t->looked >= TXN_LOOKS_MAX) {
             reached("txn: a read votes, as its keys change all the time");
             txn_vote(t);
         } else {

@@ -9,9 +9,9 @@
 #include "router/router.h"
 #include "shard/txn_message.h"
 
-#define TXN_PARTICIPANTS_MAX 64u
-#define TXN_KEYS_MAX 1024u
-#define TXN_COMMANDS_MAX LIMIT_PIPELINE_COMMANDS
+#define TXN_PARTICIPANTS_MAX LIMIT_GROUPS
+/* Of all commands together, and watched: as many as one command may have. */
+#define TXN_KEYS_MAX LIMIT_COMMAND_KEYS
 /* Commands with their arguments, and watched keys: with what is around them one command fits. */
 #define TXN_BYTES_MAX (LIMIT_COMMAND_BYTES - MIB)
 /*
@@ -22,7 +22,7 @@
 /* A group led here is prepared for so long: its outcome is asked for. */
 #define TXN_RECOVERY_MS 500u
 /* The same while its coordinator is heard: it may stand in the queue of another group (TXN-16). */
-#define TXN_RECOVERY_HEARD_MS 3000u
+#define TXN_RECOVERY_HEARD_MS 5000u
 
 struct txn_manager;
 

@@ -101,7 +101,6 @@ struct txn_plan {
     enum txn_way way;
     bool watches_absent; /* a watched key was absent: that two looks cannot tell (TXN-22) */
     bool is_reading;     /* no command writes */
-    bool fits_a_vote;    /* not too many groups and keys for it */
     uint32_t group_count;
     struct plan_group *groups; /* ascending */
     size_t command_count;

@@ -297,21 +297,12 @@ static uint64_t request_bytes(const struct txn_request *r)
 /* False: beyond a limit, the error is the plan. */
 static bool check_limits(struct txn_plan *plan, const struct txn_request *r)
 {
-    bool needs_a_vote = plan->way == TXN_WAY_VOTE || plan->way == TXN_WAY_GATEWAY;
-    plan->fits_a_vote =
-        plan->key_count <= TXN_KEYS_MAX && plan->group_count <= TXN_PARTICIPANTS_MAX;
     bool is_too_large = request_bytes(r) > TXN_BYTES_MAX ||
                         (plan->way != TXN_WAY_ONE && plan->key_bytes > TXN_BYTES_MAX);
     if (is_too_large) {
         resp_write_errorf(&plan->error, "ERR transaction of more than %u bytes", TXN_BYTES_MAX);
-    } else if (needs_a_vote && plan->key_count > TXN_KEYS_MAX) {
-        resp_write_errorf(&plan->error,
-                          "ERR more than %u keys in a transaction over several groups",
-                          TXN_KEYS_MAX);
-    } else if (needs_a_vote && plan->group_count > TXN_PARTICIPANTS_MAX) {
-        resp_write_errorf(&plan->error,
-                          "ERR the keys of this transaction lie in more than %u groups",
-                          TXN_PARTICIPANTS_MAX);
+    } else if (plan->key_count > TXN_KEYS_MAX) {
+        resp_write_errorf(&plan->error, "ERR more than %u keys in a transaction", TXN_KEYS_MAX);
     }
     return plan->error.size == 0;
 }

@@ -206,6 +206,36 @@ const tests = {
     assert.deepEqual(await r.multi().get("from").exec(), [[null, null]]);
   },
 
+  async "watch loops"() {
+    // Money moves between accounts that lie in many groups, from all nodes at once.
+    const accounts = Array.from({ length: 5 }, (_, i) => `account${i}`);
+    await connect().mset(Object.fromEntries(accounts.map((name) => [name, 100])));
+    let refused = 0;
+    const move = async (r, from, to) => {
+      for (;;) {
+        await r.watch(from, to);
+        const [left, right] = (await r.mget(from, to)).map(Number);
+        const done = await r.multi().set(from, left - 1).set(to, right + 1).exec();
+        if (done !== null) {
+          assert.deepEqual(done, [[null, "OK"], [null, "OK"]]);
+          return;
+        }
+        refused++;
+      }
+    };
+    const worker = async (number) => {
+      const r = connect(number);
+      for (let i = 0; i < 15; i++) {
+        const from = (number + i) % 5;
+        await move(r, accounts[from], accounts[(from + 1 + (i % 4)) % 5]);
+        const all = (await r.mget(...accounts)).map(Number);
+        assert.equal(all.reduce((a, b) => a + b), 500, String(all));
+      }
+    };
+    await Promise.all([0, 1, 2, 3, 4, 5].map(worker));
+    assert.ok(refused > 0, "nobody was in anybody's way");
+  },
+
   async "many calls at once, without a pipeline"() {
     const r = connect(1, { enableAutoPipelining: true });
     const replies = await Promise.all(Array.from({ length: 500 }, () => r.incr("n")));

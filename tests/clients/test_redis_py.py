@@ -23,6 +23,7 @@ except ImportError:
 ANSWER_SECONDS = 20
 COMMANDS_MIN = 70
 AFTER_KILL_SECONDS = 30
+LOADED_KEYS = 5000
 
 
 def connect(cluster, node=0, **options):
@@ -290,6 +291,23 @@ def test_transactions(cluster):
         check_raises(redis.ResponseError, "wrong number of arguments for 'get'", pipe.execute)
     check_eq(r.get("never"), None, "aborted")
     check_eq(r.mget(keys), [str(i + 1).encode() for i in range(40)], "MGET")
+
+
+def test_large_transactions(cluster):
+    """Thousands of keys in one pipeline(), as people load data."""
+    r = connect(cluster)
+    keys = [f"load:{i}" for i in range(LOADED_KEYS)]
+    with r.pipeline() as pipe:
+        for i, key in enumerate(keys):
+            pipe.set(key, i)
+        check_eq(pipe.execute(), [True] * LOADED_KEYS, "EXEC of SETs")
+    with r.pipeline() as pipe:
+        for key in keys:
+            pipe.get(key)
+        check_eq(pipe.execute(), [str(i).encode() for i in range(LOADED_KEYS)], "EXEC of GETs")
+    check_eq(r.mset({key: "x" for key in keys}), True, "MSET")
+    check_eq(r.mget(keys), [b"x"] * LOADED_KEYS, "MGET")
+    check_eq(r.delete(*keys), LOADED_KEYS, "DEL")
 
 
 def test_watch(cluster):

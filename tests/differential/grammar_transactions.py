@@ -29,7 +29,7 @@ WRITES = [
 ]
 BROKEN = [[b"NOSUCH"], [b"SET", b"x"], [b"GET"], [b"SHUTDOWN"], [b"MULTI"], [b"WATCH", b"k"], [b"WATCH"]]
 LOCAL = [
-    [b"PING"], [b"ECHO", b"x"], [b"SELECT", b"99"], [b"SELECT", b"x"], [b"CLIENT", b"GETNAME"], [b"UNWATCH"],
+    [b"PING"], [b"PING", b"a", b"b"], [b"ECHO", b"x"], [b"SELECT", b"99"], [b"SELECT", b"x"], [b"CLIENT", b"GETNAME"], [b"UNWATCH"],
     [b"MONITOR"], [b"AUTH", b"x"], [b"CLIENT", b"KILL", b"ID", b"999999999"], [b"HELLO", b"9"],
     [b"CONFIG", b"GET", b"nosuch"], [b"CLIENT", b"REPLY", b"ON"],
 ]  # fmt: skip

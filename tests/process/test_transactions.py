@@ -52,6 +52,7 @@ MULTI -> OK | SET a 1 -> QUEUED | SET b 2 -> QUEUED | MGET a b c -> QUEUED | EXE
 MULTI -> OK | SET a 5 -> QUEUED | DISCARD -> OK | GET a -> 1
 MULTI -> OK | SET s abc -> QUEUED | INCR s -> QUEUED | SET t 1 -> QUEUED | EXEC -> [OK ERR value is not an integer or out of range OK] | MGET s t -> [abc 1]
 MULTI -> OK | SET s -> ERR wrong number of arguments for 'set' command | SET t 2 -> QUEUED | EXEC -> ABORTED | GET t -> 1
+MULTI -> OK | SET t 3 -> QUEUED | PING a b -> QUEUED | EXEC -> [OK ERR wrong number of arguments for 'ping' command]
 MULTI -> OK | EXEC 1 -> EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command | EXEC -> ERR EXEC without MULTI
 MULTI -> OK | SELECT 3 -> QUEUED | SET d 3 -> QUEUED | SELECT 0 -> QUEUED | GET d -> QUEUED | EXEC -> [OK OK OK nil] | SELECT 3 -> OK | GET d -> 3 | SELECT 0 -> OK
 MULTI -> OK | GET d -> QUEUED | RESET -> RESET | EXEC -> ERR EXEC without MULTI

@@ -138,7 +138,6 @@ TEST(arity_texts)
         {"DEL", ARITY("del")},
         {"EXISTS", ARITY("exists")},
         {"MGET", ARITY("mget")},
-        {"PING a b", ARITY("ping")},
         {"ECHO", ARITY("echo")},
         {"SELECT", ARITY("select")},
         {"CLIENT", ARITY("client")},

@@ -142,6 +142,8 @@ TEST(apply_waits_for_rows)
     world_settle(w);
     CHECK_EQ(leader->need_calls, 1u);
     CHECK_EQ(replica_applied(leader->replica), first - 1);
+    CHECK_EQ(replica_pending_count(leader->replica), 2u);
+    CHECK_EQ(replica_pending_bytes(leader->replica), 2u);
     unsigned advanced = leader->advanced_calls;
     world_calm(w); /* others apply it; it goes on leading */
     CHECK(replica_is_leader(leader->replica));
@@ -156,6 +158,7 @@ TEST(apply_waits_for_rows)
     leader->need_per_mille = 0;
     node_feed(leader);
     CHECK_EQ(replica_applied(leader->replica), first + 1);
+    CHECK_EQ(replica_pending_count(leader->replica), 0u);
     CHECK_EQ(replica_pending_bytes(leader->replica), 0u);
     CHECK_EQ(leader->advanced_calls, advanced + 1);
     node_feed(leader); /* a late one says nothing */

@@ -4,6 +4,7 @@
 
 #define GROUPS 2u
 #define SEGMENTS 64u
+#define SEGMENT_BYTES 1000u
 
 /* A log as log_garbage sees it, and what it was asked to do. */
 static struct fake_log {
@@ -93,7 +94,7 @@ static void begin(uint64_t segments_max)
         l.tops[s][0] = s;
         l.tops[s][1] = s;
     }
-    log_garbage_init(&g, segments_max, &port, NULL);
+    log_garbage_init(&g, segments_max, SEGMENT_BYTES, &port, NULL);
 }
 
 static void sync_with(uint64_t durable_a, uint64_t durable_b)
@@ -262,4 +263,172 @@ TEST(earlier_sync_ends)
     CHECK_EQ(l.syncs, 2u); /* asks again: the store takes both as one */
     sync_with(6, 6);
     CHECK_EQ(l.released, 5u);
+}
+
+/* ---- what is pending ------------------------------------------------------------------------- */
+
+/* A log with sizes: copies go into the newest segment if they fit, else they open one. */
+static struct sized_log {
+    uint64_t newest;
+    uint64_t oldest;
+    uint64_t used[SEGMENTS];
+    uint64_t live[SEGMENTS]; /* of it: not applied, and not copied since */
+    uint64_t batch;
+    unsigned copies;
+} sized;
+
+static uint64_t sized_newest(void *owner)
+{
+    (void)owner;
+    return sized.newest;
+}
+
+static uint64_t sized_oldest(void *owner)
+{
+    (void)owner;
+    return sized.oldest;
+}
+
+/* What has been copied stays written. */
+static bool sized_is_covered(void *owner, uint64_t segment)
+{
+    (void)owner;
+    return sized.used[segment] == 0;
+}
+
+static bool sized_copy(void *owner, uint64_t segment)
+{
+    (void)owner;
+    uint64_t bytes = 0;
+    for (uint64_t s = sized.oldest; s <= segment; s++) {
+        bytes += sized.live[s];
+        sized.live[s] = 0;
+    }
+    if (sized.used[sized.newest] + bytes > SEGMENT_BYTES) {
+        sized.newest++;
+        CHECK(sized.newest < SEGMENTS);
+    }
+    sized.used[sized.newest] += bytes;
+    sized.live[sized.newest] += bytes;
+    sized.copies++;
+    return true;
+}
+
+static uint64_t sized_batch(void *owner)
+{
+    (void)owner;
+    return ++sized.batch;
+}
+
+static void sized_sync(void *owner)
+{
+    (void)owner;
+}
+
+static void sized_release(void *owner, uint64_t segment)
+{
+    (void)owner;
+    sized.oldest = segment + 1;
+}
+
+static const struct log_garbage_port sized_port = {
+    .newest = sized_newest,
+    .oldest = sized_oldest,
+    .is_covered = sized_is_covered,
+    .copy = sized_copy,
+    .batch = sized_batch,
+    .sync = sized_sync,
+    .release = sized_release,
+};
+
+/* Two closed segments, the second one has so much that is alive, the newest one the rest. */
+static void sized_begin(uint64_t closed, uint64_t newest)
+{
+    sized = (struct sized_log){.newest = 3, .oldest = 1};
+    sized.used[1] = sized.used[2] = SEGMENT_BYTES;
+    sized.live[2] = closed;
+    sized.live[3] = sized.used[3] = newest;
+    log_garbage_init(&g, 1, SEGMENT_BYTES, &sized_port, NULL);
+    log_garbage_set_pending(&g, closed + newest);
+    log_garbage_set_short(&g, true);
+}
+
+static uint64_t sized_disk_bytes(void)
+{
+    uint64_t bytes = SEGMENT_BYTES; /* the next one */
+    for (uint64_t s = sized.oldest; s <= sized.newest; s++) {
+        bytes += sized.used[s] > SEGMENT_BYTES ? sized.used[s] : SEGMENT_BYTES;
+    }
+    return bytes;
+}
+
+/* As often as it asks for a sync. */
+static void sized_run(void)
+{
+    for (unsigned round = 0; round < 20; round++) {
+        log_garbage_flush(&g);
+        if (g.state == LOG_GARBAGE_SYNCING) {
+            log_garbage_sync_began(&g);
+            log_garbage_synced(&g);
+            log_garbage_durable(&g, sized.batch);
+        }
+    }
+}
+
+/* Whatever is pending, and however it is spread: a short log comes to rest, and is not long then.
+ */
+TEST(copies_end)
+{
+    for (uint64_t closed = 0; closed <= 5 * SEGMENT_BYTES; closed += SEGMENT_BYTES / 10) {
+        for (uint64_t newest = 0; newest <= 5 * SEGMENT_BYTES; newest += SEGMENT_BYTES / 10) {
+            sized_begin(closed, newest);
+            sized_run();
+            CHECK(sized.copies <= 3);
+            CHECK(sized.newest - sized.oldest <= 1);
+            CHECK(!log_garbage_is_long(&g, sized_disk_bytes(), true));
+        }
+    }
+}
+
+/* Nothing is kept that fits into the newest segment. */
+TEST(little_is_pending)
+{
+    sized_begin(SEGMENT_BYTES / 4, SEGMENT_BYTES / 4);
+    sized_run();
+    CHECK_EQ(sized.oldest, sized.newest);
+    CHECK_EQ(sized.live[sized.newest], SEGMENT_BYTES / 2);
+}
+
+/* ---- a long log ------------------------------------------------------------------------------ */
+
+TEST(long_log)
+{
+    begin(2);
+    l.newest = 7; /* six closed ones, three times as many as are kept */
+    CHECK(!log_garbage_is_long(&g, 8 * SEGMENT_BYTES, false));
+    CHECK(log_garbage_is_long(&g, 8 * SEGMENT_BYTES + 1, false));
+    CHECK(log_garbage_is_long(&g, 7 * SEGMENT_BYTES, true));
+    l.newest = 8;
+    CHECK(log_garbage_is_long(&g, 8 * SEGMENT_BYTES, false));
+    l.newest = 3; /* until no more are left than are kept */
+    CHECK(!log_garbage_is_long(&g, 4 * SEGMENT_BYTES, true));
+    l.newest = 1; /* a single one cannot go */
+    CHECK(!log_garbage_is_long(&g, 100 * SEGMENT_BYTES, true));
+}
+
+/* It would wait for ever until what cannot go is gone. */
+TEST(long_log_of_what_is_pending)
+{
+    begin(2);
+    log_garbage_set_pending(&g, 10 * SEGMENT_BYTES);
+    l.newest = 2;
+    CHECK(!log_garbage_is_long(&g, 24 * SEGMENT_BYTES, true));
+    CHECK(log_garbage_is_long(&g, 24 * SEGMENT_BYTES + 1, true));
+    l.newest = 23;
+    CHECK(!log_garbage_is_long(&g, 24 * SEGMENT_BYTES, true));
+    l.newest = 24;
+    CHECK(log_garbage_is_long(&g, 24 * SEGMENT_BYTES, true));
+    log_garbage_set_pending(&g, 0);
+    l.newest = 4;
+    CHECK(log_garbage_is_long(&g, 4 * SEGMENT_BYTES, true));
 }

@@ -145,9 +145,36 @@ TEST(too_many_commands)
     buf_deinit(&lines);
     (void)heard(&o.a);
     say(&o.a, "GET a\r\n");
-    CHECK(strncmp(heard(&o.a), "-ERR a transaction has at most 16384 commands", 45) == 0);
+    CHECK(strncmp(heard(&o.a), "-ERR a transaction has at most 65536 commands", 45) == 0);
     CHECK_SAYS(&o.a, "EXEC\r\n", ABORTED);
     CHECK_TOLD(&o, "");
+    one_stop(&o);
+}
+
+/* A few words can ask for many long replies: they are not all held for one client. */
+TEST(too_long_replies_of_local_commands)
+{
+    struct one o;
+    one_start(&o);
+    const size_t size = LIMIT_REPLY_VALUES_BYTES / 2;
+    struct buf lines;
+    buf_init(&lines, SIZE_MAX / 2);
+    buf_append_text(&lines, "MULTI\r\nSET a 1\r\nCLIENT SETNAME before\r\n");
+    for (unsigned i = 0; i < 2; i++) {
+        buf_printf(&lines, "*2\r\n$4\r\nECHO\r\n$%zu\r\n", size);
+        memset(buf_reserve(&lines, size), 'x', size);
+        buf_extend(&lines, size);
+        buf_append_text(&lines, "\r\n");
+    }
+    buf_append_text(&lines, "CLIENT SETNAME behind\r\nEXEC\r\n");
+    (void)env_conn_write(o.a.conn, buf_bytes(&lines));
+    settle(&o.s);
+    buf_deinit(&lines);
+    (void)heard(&o.a);
+    end(&o, TXN_COMMITTED, "+OK\r\n");
+    static const char wanted[] = "-UNKNOWNRESULT the commands of the transaction that need no key";
+    CHECK(strncmp(heard(&o.a), wanted, sizeof wanted - 1) == 0);
+    CHECK_SAYS(&o.a, "CLIENT GETNAME\r\n", "$6\r\nbefore\r\n");
     one_stop(&o);
 }
 
