@@ -73,6 +73,7 @@ fuzz: build-check
 bench: build
 	@tools/setup bench
 	@bench/run
+	@bench/run transactions
 
 fmt: setup
 	@git ls-files -co --exclude-standard -- '*.c' '*.h' | xargs clang-format-14 -i

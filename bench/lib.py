@@ -40,10 +40,11 @@ class Cell(NamedTuple):
     """What is measured; for etcd set is a Put, get a Range, and a pipeline so many streams."""
 
     name: str
-    test: str  # of redis-benchmark
+    test: str  # of redis-benchmark, unless there are commands
     clients: int
     pipeline: int
     is_spread: bool  # a third of the clients on each node
+    commands: tuple = ()  # each with its share of the clients, on the first node
 
 
 class Figures(NamedTuple):
@@ -203,7 +204,7 @@ class System:
 def shares(cell, servers):
     """(server, clients) of the load programs of one run."""
     if not cell.is_spread:
-        return [(servers[0], cell.clients)]
+        servers = [servers[0]] * max(1, len(cell.commands))
     count = len(servers)
     return [(s, cell.clients // count + (i < cell.clients % count)) for i, s in enumerate(servers)]
 
@@ -212,13 +213,14 @@ class RespSystem(System):
     def measure(self, cell, requests):
         loads = shares(cell, self.servers)
         each = max(1, requests // len(loads))
+        whats = cell.commands or [("-t", cell.test)] * len(loads)
         argvs = [
             [
-                "redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port), "-t", cell.test,
+                "redis-benchmark", "-h", "127.0.0.1", "-p", str(server.port),
                 "-c", str(clients), "-P", str(cell.pipeline), "-n", str(each),
-                "-d", str(VALUE_BYTES), "-r", str(KEYS), "--csv",
+                "-d", str(VALUE_BYTES), "-r", str(KEYS), "--csv", *what,
             ]
-            for server, clients in loads
+            for (server, clients), what in zip(loads, whats)
         ]
         parts = []
         for text in run_together(argvs):
@@ -333,13 +335,15 @@ def sync_microseconds():
     return statistics.median(times)
 
 
-def output_of(*argv):
+def output_of(*argv, is_whole=False):
     try:
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     lines = done.stdout.strip().splitlines()
-    return lines[0] if done.returncode == 0 and lines else "unknown"
+    if done.returncode != 0 or not lines:
+        return "unknown"
+    return done.stdout if is_whole else lines[0]
 
 
 def cpu_model():

@@ -28,6 +28,7 @@ from lib import (
 RESULT = RESULTS / "latest.md"
 NODES = 3
 ETCD_KEY = b"key:000000000001"
+ETCD_OTHER_KEY = b"key:000000000002"
 
 ONE_NODE_CELLS = [
     Cell("SET, 1 client", "set", 1, 1, False),
@@ -98,9 +99,16 @@ class Etcd(System):
                 "--logger", "zap", "--log-level", "error",
             ]
             self.servers.append(Server(f"etcd-{i}", port, argv))
-        put = protobuf_bytes(1, ETCD_KEY) + protobuf_bytes(2, b"x" * VALUE_BYTES)
+        put = self.put(ETCD_KEY)
+        puts = [protobuf_bytes(2, self.put(key)) for key in (ETCD_KEY, ETCD_OTHER_KEY)]
+        txn = b"".join(protobuf_bytes(2, put) for put in puts)
         (self.folder / "Put").write_bytes(grpc_frame(put))
+        (self.folder / "Txn").write_bytes(grpc_frame(txn))
         (self.folder / "Range").write_bytes(grpc_frame(protobuf_bytes(1, ETCD_KEY)))
+
+    @staticmethod
+    def put(key):
+        return protobuf_bytes(1, key) + protobuf_bytes(2, b"x" * VALUE_BYTES)
 
     @staticmethod
     def call(server, path, body):
@@ -156,7 +164,7 @@ class Etcd(System):
         before = self.state()[0]
         texts = run_together(argvs)
         revision, is_there = self.state()
-        if call == "Put" and revision - before != each * len(loads):
+        if call != "Range" and revision - before != each * len(loads):
             raise RuntimeError(f"etcd made {revision - before} of {each * len(loads)} writes")
         if not is_there:
             raise RuntimeError("etcd does not have what was put")

@@ -54,27 +54,34 @@ const struct command *command_find(const struct bytes *args, size_t arg_count)
     return c;
 }
 
-static const struct command *find_numbered(const struct command *table, uint16_t id)
+/* Those with a number, by it; the same whenever it is filled. */
+struct numbered {
+    bool is_filled;
+    const struct command *rows[COMMAND_ID_COUNT];
+};
+
+static void fill_family(struct numbered *n, const struct command *table)
 {
-    for (const struct command *c = table; c != NULL && c->name != NULL; c++) {
-        if (c->id == id) {
-            return c;
+    for (const struct command *c = table; c->name != NULL; c++) {
+        ensure(c->id < COMMAND_ID_COUNT);
+        n->rows[c->id] = c;
+        for (const struct command *sub = c->subcommands; sub != NULL && sub->name != NULL; sub++) {
+            ensure(sub->id < COMMAND_ID_COUNT);
+            n->rows[sub->id] = sub;
         }
     }
-    return NULL;
 }
 
 const struct command *command_by_id(uint16_t id)
 {
-    for (size_t i = 0; i < FAMILY_COUNT && id != COMMAND_ID_NONE; i++) {
-        for (const struct command *c = families[i]; c->name != NULL; c++) {
-            const struct command *found = c->id == id ? c : find_numbered(c->subcommands, id);
-            if (found != NULL) {
-                return found;
-            }
+    static _Thread_local struct numbered numbered; /* every command that applies is looked up */
+    if (!numbered.is_filled) {
+        for (size_t i = 0; i < FAMILY_COUNT; i++) {
+            fill_family(&numbered, families[i]);
         }
+        numbered.is_filled = true;
     }
-    return NULL;
+    return id != COMMAND_ID_NONE && id < COMMAND_ID_COUNT ? numbered.rows[id] : NULL;
 }
 
 /* ---- the checks ------------------------------------------------------------------------------ */

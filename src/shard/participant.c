@@ -26,7 +26,8 @@ enum node_field {
 
 struct participant {
     struct omap rows;
-    struct omap unsaved;     /* keys of rows; no values */
+    struct omap unsaved;     /* keys of rows; `fresh`: that the last save did not have; else none */
+    struct blob *fresh;      /* empty */
     struct omap locks;       /* database, key → holders */
     struct omap prepared;    /* keys of rows; no values */
     struct buf *lock_key;    /* scratch */
@@ -68,8 +69,25 @@ static bool row_get(const struct participant *p, const struct txn_id *id, struct
 static void row_put(struct participant *p, const struct txn_id *id, struct blob *value)
 {
     uint8_t key[ROW_KEY_BYTES];
-    omap_put(&p->rows, row_key(id, key), value);
-    omap_put(&p->unsaved, row_key(id, key), NULL);
+    struct bytes name = row_key(id, key);
+    struct omap_item item;
+    if (!omap_get(&p->unsaved, name, &item)) {
+        bool is_saved = omap_get(&p->rows, name, &item);
+        omap_put(&p->unsaved, name, is_saved ? NULL : blob_ref(p->fresh));
+    }
+    omap_put(&p->rows, name, value);
+}
+
+/* One that came and went between two saves leaves nothing: most do, and this map stays small. */
+static void row_drop(struct participant *p, struct bytes name)
+{
+    struct omap_item item;
+    if (omap_get(&p->unsaved, name, &item) && item.value != NULL) {
+        omap_remove(&p->unsaved, name);
+    } else {
+        omap_put(&p->unsaved, name, NULL);
+    }
+    omap_remove(&p->rows, name);
 }
 
 /* Removes all rows from first up to and with last; none of them is prepared. */
@@ -82,8 +100,7 @@ static void rows_drop(struct participant *p, const struct txn_id *first, const s
     while (omap_seek(&p->rows, row_key(first, key), &item) &&
            bytes_compare(item.key, bytes_of(end, sizeof end)) <= 0) {
         memcpy(key, item.key.data, sizeof key);
-        omap_put(&p->unsaved, bytes_of(key, sizeof key), NULL);
-        omap_remove(&p->rows, bytes_of(key, sizeof key));
+        row_drop(p, bytes_of(key, sizeof key));
     }
 }
 
@@ -608,6 +625,7 @@ struct participant *participant_create(void)
     struct participant *p = mem_alloc_zero(sizeof *p);
     omap_init(&p->rows);
     omap_init(&p->unsaved);
+    p->fresh = blob_create(0);
     omap_init(&p->locks);
     omap_init(&p->prepared);
     p->lock_key = mem_alloc(sizeof *p->lock_key);
@@ -622,6 +640,7 @@ void participant_destroy(struct participant *p)
     }
     omap_deinit(&p->rows);
     omap_deinit(&p->unsaved);
+    blob_unref(p->fresh);
     omap_deinit(&p->locks);
     omap_deinit(&p->prepared);
     buf_deinit(p->lock_key);

@@ -49,6 +49,7 @@ struct shard_request {
     struct read_fetch *fetch; /* of a read: it waits for rows; else NULL */
     bool has_missed;          /* of a read: rows were not at hand before */
     uint64_t vote;            /* of a read of a whole database: it waits for votes up to it */
+    uint64_t age_ms;          /* of a PREPARE that is held: its transaction's time; else 0 */
 };
 
 struct shard_options {

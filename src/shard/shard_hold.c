@@ -258,6 +258,32 @@ static bool add_name(void *ctx, uint8_t database, struct bytes key, bool is_writ
     return true;
 }
 
+/* Of a PREPARE the time at its gateway; 0: it is none. */
+static uint64_t age_of(struct shard *s, const struct command *row)
+{
+    struct txn_work work;
+    if (row->id != COMMAND_ID_TXNPREPARE) {
+        return 0;
+    }
+    enum status status = txn_work_read(s->args.list[1], &work);
+    ensure(status == STATUS_OK); /* shard_txn_check */
+    return work.time_ms;
+}
+
+/*
+ * PREPAREs in line stand by their age: an old one has keys of other groups, and has waited for
+ * them. By arrival it would wait behind all who want this key alone, and everybody behind it with
+ * it. They pass nothing else, and each is alone in its chain.
+ */
+static void stand_in_line(struct hold *h, struct shard_request *r)
+{
+    struct list *at = &h->writes;
+    while (r->age_ms != 0 && at->prev != &h->writes && request_of(at->prev)->age_ms > r->age_ms) {
+        at = at->prev;
+    }
+    list_insert_before(at, &r->link);
+}
+
 static void hold_write(struct shard *s,
                        struct shard_request *r,
                        const struct command *row,
@@ -274,8 +300,9 @@ static void hold_write(struct shard *s,
             }
         }
     }
+    r->age_ms = age_of(s, row);
     (void)shard_each_key(s, row, c, add_name, s);
-    list_append(&h->writes, &r->link);
+    stand_in_line(h, r);
     h->write_count++;
     h->write_bytes += r->bytes.size;
 }

@@ -379,14 +379,19 @@ static void pause_over(struct txn_due *due)
     txn_begin(container_of(due, struct txn, pause));
 }
 
+/* An ordered try waits at the groups, in line, and not before that. */
+static bool goes_in_line(const struct txn *t)
+{
+    return t->conflicts == TXN_CONFLICTS_MAX && t->plan.way != TXN_WAY_GATEWAY;
+}
+
 void txn_again(struct txn *t)
 {
+    uint64_t pause_ms = txn_delay_ms(t->m, t->tries, TXN_PAUSE_MS_MIN, TXN_PAUSE_MS_MAX);
     t->phase = TXN_PHASE_PAUSING;
     t->tries++;
     t->pause.fn = pause_over;
-    txn_due_set(t->m,
-                &t->pause,
-                txn_delay_ms(t->m, t->tries - 1, TXN_PAUSE_MS_MIN, TXN_PAUSE_MS_MAX));
+    txn_due_set(t->m, &t->pause, goes_in_line(t) ? 0 : pause_ms);
 }
 
 void txn_begin(struct txn *t)

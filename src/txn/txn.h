@@ -14,8 +14,11 @@
 #define TXN_KEYS_MAX LIMIT_COMMAND_KEYS
 /* Commands with their arguments, and watched keys: with what is around them one command fits. */
 #define TXN_BYTES_MAX (LIMIT_COMMAND_BYTES - MIB)
-/* A vote no(conflict) so often: then ordered. */
-#define TXN_CONFLICTS_MAX 3u
+/*
+ * A vote no(conflict) so often: then ordered. Once is enough: waiting in line takes no longer than
+ * a pause, and where many want the same keys each try in vain costs everybody entries and syncs.
+ */
+#define TXN_CONFLICTS_MAX 1u
 /* A group led here is prepared for so long: its outcome is asked for. */
 #define TXN_RECOVERY_MS 500u
 /* The same while its coordinator is heard: it may stand in the queue of another group (TXN-16). */

@@ -286,7 +286,7 @@ static enum verdict answer_abort(struct txn *t,
         return VERDICT_ANSWERS;
     }
     t->m->counts.conflicts += is_conflict ? 1 : 0;
-    t->conflicts++;
+    t->conflicts += is_conflict ? 1 : 0;
     return VERDICT_AGAIN;
 }
 
@@ -420,8 +420,8 @@ static void decided(struct txn_try *try)
         t->try = NULL;
         try->txn = NULL;
     }
-    if (try->decision == TXN_COMMITS && !try->is_recovery) {
-        commit_soon(try);
+    if (try->decision == TXN_COMMITS && !try->is_recovery && !try->is_ordered) {
+        commit_soon(try); /* of an ordered one somebody waits for the keys */
     } else {
         tell_parts(try);
     }

@@ -266,6 +266,49 @@ TEST(prepares_do_not_overtake)
     world_stop(&w);
 }
 
+static void ask_aged(struct shard_world *w,
+                     struct ask *a,
+                     uint64_t sequence,
+                     uint64_t time_ms,
+                     const char *commands)
+{
+    struct work k;
+    work_init(&k);
+    k.work.flags = TXN_WAITS;
+    k.work.time_ms = time_ms;
+    work_add_all(&k, commands);
+    ask_work(w, a, COMMAND_ID_TXNPREPARE, &k, sequence);
+    work_deinit(&k);
+}
+
+/* TXN-16: the older one has keys elsewhere; else all who want those wait for this line, too. */
+TEST(ordered_prepares_wait_by_age)
+{
+    struct shard_world w;
+    struct ask young;
+    struct ask old;
+    struct ask set;
+    struct ask oldest;
+    world_start(&w);
+    check_prepare(&w, 1, "SET k 1", TXN_STATE_YES, OK);
+    ask_aged(&w, &young, 2, 30, "INCR k");
+    ask_aged(&w, &old, 3, 20, "APPEND k 0");
+    ask(&w, &set, "SET k 5");
+    ask_aged(&w, &oldest, 4, 10, "INCR k"); /* passes PREPAREs, and nothing else */
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    CHECK(!young.is_done && !set.is_done && !oldest.is_done);
+    check_answer(&old, TXN_STATE_YES, ":2\r\n");
+    check_order(&w, COMMIT, 3, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    check_answer(&young, TXN_STATE_YES, ":11\r\n");
+    check_order(&w, COMMIT, 2, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    check_reply(&set, OK);
+    check_answer(&oldest, TXN_STATE_YES, ":6\r\n");
+    world_stop(&w);
+}
+
 /* ---- leaders --------------------------------------------------------------------------------- */
 
 /* A new one proposes no write before all it inherited is applied: some of it may lock. */

@@ -76,21 +76,18 @@ TEST(a_conflict_is_tried_again)
     answer_replies(&w, 2, TXN_STATE_YES, 1, "+OK\r\n");
     CHECK_EVENTS(&w, "g2 txnabort 1.1.1/0\n");
     fake_env_advance(&w.env, 2);
-    CHECK_EVENTS(&w,
-                 "g1 txnprepare 1.1.2/0 of 1 2 [set b 1]\n"
-                 "g2 txnprepare 1.1.2/0 of 1 2 [set c 2]\n");
+    CHECK_EVENTS(&w, "g1 txnprepare 1.1.2/0 of 1 2 waits [set b 1]\n");
     answer(&w, 1, TXN_STATE_NO_CONFLICT); /* of the ABORT: as it is recorded */
     answer(&w, 2, TXN_STATE_ABORTED);
     CHECK_EVENTS(&w, "");
     answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
+    CHECK_EVENTS(&w, "g2 txnprepare 1.1.2/1 of 1 2 waits [set c 2]\n");
     answer_replies(&w, 2, TXN_STATE_YES, 1, "+OK\r\n");
     CHECK_EVENTS(&w,
+                 "g1 txncommit 1.1.2/1\n"
+                 "g2 txncommit 1.1.2/1\n"
                  "barrier ends\n"
                  "committed: +OK +OK\n");
-    fake_env_advance(&w.env, 1);
-    CHECK_EVENTS(&w,
-                 "g1 txncommit 1.1.2/1\n"
-                 "g2 txncommit 1.1.2/1\n");
     answer(&w, 1, TXN_STATE_COMMITTED);
     answer(&w, 2, TXN_STATE_COMMITTED);
     CHECK_EQ(txn_counts(w.m).conflicts, 1u);
@@ -106,25 +103,21 @@ TEST(ordered_after_conflicts)
     world_start(&w);
     submit(&w, &d, "set b 1;set c 2", "", false);
     raise_barrier(&w);
-    for (unsigned i = 0; i < TXN_CONFLICTS_MAX; i++) {
-        answer(&w, 1, TXN_STATE_NO_CONFLICT);
-        answer(&w, 2, TXN_STATE_NO_CONFLICT);
-        answer(&w, 1, TXN_STATE_NO_CONFLICT);
-        answer(&w, 2, TXN_STATE_NO_CONFLICT);
-        fake_env_forget(&w.env);
-        fake_env_advance(&w.env, 128);
-    }
-    CHECK_EVENTS(&w, "g1 txnprepare 1.1.4/3 of 1 2 waits [set b 1]\n");
+    answer(&w, 1, TXN_STATE_NO_CONFLICT);
+    answer(&w, 2, TXN_STATE_NO_CONFLICT);
+    fake_env_forget(&w.env);
+    fake_env_advance(&w.env, 1); /* no pause: it waits in line */
+    CHECK_EVENTS(&w, "g1 txnprepare 1.1.2/0 of 1 2 waits [set b 1]\n");
+    answer(&w, 1, TXN_STATE_NO_CONFLICT); /* of the ABORTs */
+    answer(&w, 2, TXN_STATE_NO_CONFLICT);
     answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
-    CHECK_EVENTS(&w, "g2 txnprepare 1.1.4/3 of 1 2 waits [set c 2]\n");
+    CHECK_EVENTS(&w, "g2 txnprepare 1.1.2/1 of 1 2 waits [set c 2]\n");
     answer_replies(&w, 2, TXN_STATE_YES, 1, "+OK\r\n");
     CHECK_EVENTS(&w,
+                 "g1 txncommit 1.1.2/1\n" /* at once: somebody waits for the keys */
+                 "g2 txncommit 1.1.2/1\n"
                  "barrier ends\n"
                  "committed: +OK +OK\n");
-    fake_env_advance(&w.env, 1);
-    CHECK_EVENTS(&w,
-                 "g1 txncommit 1.1.4/3\n"
-                 "g2 txncommit 1.1.4/3\n");
     answer(&w, 1, TXN_STATE_COMMITTED);
     answer(&w, 2, TXN_STATE_COMMITTED);
     CHECK_EQ(txn_counts(w.m).ordered, 1u);
@@ -140,24 +133,23 @@ TEST(ordered_gives_up_with_certainty)
     world_start(&w);
     submit(&w, &d, "set b 1;set c 2", "", false);
     raise_barrier(&w);
-    for (unsigned i = 0; i < TXN_CONFLICTS_MAX; i++) {
-        answer(&w, 1, TXN_STATE_NO_CONFLICT);
-        answer(&w, 2, TXN_STATE_NO_CONFLICT);
-        answer(&w, 1, TXN_STATE_NO_CONFLICT);
-        answer(&w, 2, TXN_STATE_NO_CONFLICT);
-        fake_env_advance(&w.env, 128);
-    }
+    fake_env_advance(&w.env, 1);
+    answer(&w, 1, TXN_STATE_NO_CONFLICT);
+    answer(&w, 2, TXN_STATE_NO_CONFLICT);
+    answer(&w, 1, TXN_STATE_NO_CONFLICT);
+    answer(&w, 2, TXN_STATE_NO_CONFLICT);
+    fake_env_advance(&w.env, 128);
     fake_env_forget(&w.env);
     fake_env_advance(&w.env, TIMEOUT_MS);
     CHECK_EVENTS(
         &w,
-        "g1 txnmark 1.1.0/3\ng2 txnmark 1.1.0/3\n"
+        "g1 txnmark 1.1.0/1\ng2 txnmark 1.1.0/1\n"
         "barrier ends\n"
         "not executed: -TRYAGAIN its keys were busy, or their groups without a leader; the "
         "transaction was not executed\n");
     answer(&w, 2, TXN_STATE_NONE); /* MARK; it was never asked, and need not be told */
     answer_replies(&w, 1, TXN_STATE_YES, 1, "+OK\r\n");
-    CHECK_EVENTS(&w, "g1 txnabort 1.1.4/3\n");
+    CHECK_EVENTS(&w, "g1 txnabort 1.1.2/1\n");
     answer(&w, 1, TXN_STATE_NONE); /* MARK */
     answer(&w, 1, TXN_STATE_ABORTED);
     deal_end(&d);
