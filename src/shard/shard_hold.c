@@ -20,6 +20,8 @@
 #define NAME_CHAIN 0xffu
 #define NAME_DATABASE 0xfeu /* all of it */
 #define NAME_SIZE_BYTES 4u
+/* So much older than their arrival may PREPAREs in line count. */
+#define LINE_MS 1000u
 
 static struct shard_request *request_of(struct list *link)
 {
@@ -258,7 +260,10 @@ static bool add_name(void *ctx, uint8_t database, struct bytes key, bool is_writ
     return true;
 }
 
-/* Of a PREPARE the time at its gateway; 0: it is none. */
+/*
+ * Of a PREPARE the time at its gateway; 0: it is none. A clock that is slow gives no right to pass
+ * everybody: no more than LINE_MS is believed, so who has waited so long is passed by nobody new.
+ */
 static uint64_t age_of(struct shard *s, const struct command *row)
 {
     struct txn_work work;
@@ -267,7 +272,9 @@ static uint64_t age_of(struct shard *s, const struct command *row)
     }
     enum status status = txn_work_read(s->args.list[1], &work);
     ensure(status == STATUS_OK); /* shard_txn_check */
-    return work.time_ms;
+    uint64_t wall_ms = env_wall_ms(s->env);
+    uint64_t oldest_ms = wall_ms > LINE_MS ? wall_ms - LINE_MS : 1;
+    return work.time_ms > oldest_ms ? work.time_ms : oldest_ms;
 }
 
 /*

@@ -291,10 +291,11 @@ TEST(ordered_prepares_wait_by_age)
     struct ask oldest;
     world_start(&w);
     check_prepare(&w, 1, "SET k 1", TXN_STATE_YES, OK);
-    ask_aged(&w, &young, 2, 30, "INCR k");
-    ask_aged(&w, &old, 3, 20, "APPEND k 0");
+    uint64_t now_ms = w.env.wall_ms;
+    ask_aged(&w, &young, 2, now_ms, "INCR k");
+    ask_aged(&w, &old, 3, now_ms - 20, "APPEND k 0");
     ask(&w, &set, "SET k 5");
-    ask_aged(&w, &oldest, 4, 10, "INCR k"); /* passes PREPAREs, and nothing else */
+    ask_aged(&w, &oldest, 4, now_ms - 30, "INCR k"); /* passes PREPAREs, and nothing else */
     check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
     world_settle(&w);
     CHECK(!young.is_done && !set.is_done && !oldest.is_done);
@@ -306,6 +307,27 @@ TEST(ordered_prepares_wait_by_age)
     world_settle(&w);
     check_reply(&set, OK);
     check_answer(&oldest, TXN_STATE_YES, ":6\r\n");
+    world_stop(&w);
+}
+
+/* A slow clock passes nobody who has waited for a second. */
+TEST(slow_clocks_wait_in_line)
+{
+    struct shard_world w;
+    struct ask first;
+    struct ask slow;
+    world_start(&w);
+    check_prepare(&w, 1, "SET k 1", TXN_STATE_YES, OK);
+    ask_aged(&w, &first, 2, w.env.wall_ms, "INCR k");
+    fake_env_advance(&w.env, 2000);
+    ask_aged(&w, &slow, 3, 1, "APPEND k 0");
+    check_order(&w, COMMIT, 1, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    check_answer(&first, TXN_STATE_YES, ":2\r\n");
+    CHECK(!slow.is_done);
+    check_order(&w, COMMIT, 2, 0, TXN_STATE_COMMITTED);
+    world_settle(&w);
+    check_answer(&slow, TXN_STATE_YES, ":2\r\n");
     world_stop(&w);
 }
 
