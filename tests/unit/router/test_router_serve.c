@@ -400,6 +400,32 @@ TEST(peer_restarts)
     world_stop(&w);
 }
 
+/* Whoever sent requests over this connection, and was heard a moment ago, is alive. */
+TEST(a_process_is_heard)
+{
+    struct world w;
+    world_start(&w);
+    const struct sent c = {"set b 1", 1, 0};
+    w.peers.heard_us = env_now_us(&w.env.base) + 1;
+    CHECK(!router_hears(w.router, 2, PEER_INCARNATION)); /* connected: which process is it? */
+    ask_batch(&w, 1, 1, &c, 1);
+    CHECK(router_hears(w.router, 2, PEER_INCARNATION));
+    CHECK(!router_hears(w.router, 2, PEER_INCARNATION - 1));
+    CHECK(!router_hears(w.router, 3, PEER_INCARNATION));
+    CHECK(!router_hears(w.router, 0, PEER_INCARNATION) && !router_hears(w.router, 9999, 1));
+    fake_env_advance(&w.env, ROUTER_HEARD_MS + 1);
+    CHECK(!router_hears(w.router, 2, PEER_INCARNATION));
+    w.peers.heard_us = env_now_us(&w.env.base);
+    CHECK(router_hears(w.router, 2, PEER_INCARNATION));
+    router_disconnected(w.router, 2); /* the next connection may be another process */
+    CHECK(!router_hears(w.router, 2, PEER_INCARNATION));
+    answer_here(&w, 1, SHARD_DONE, "+OK\r\n");
+    fake_env_forget(&w.env);
+    turn(&w);
+    fake_env_forget(&w.env);
+    world_stop(&w);
+}
+
 TEST(replies_that_cannot_be_sent_are_dropped)
 {
     struct world w;
