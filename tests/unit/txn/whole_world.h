@@ -622,6 +622,7 @@ static inline void world_start(struct world *w, bool has_disks)
 {
     *w = (struct world){0};
     fake_env_init(&w->env);
+    fake_env_advance(&w->env, 1000); /* at 0 an armed timer looks like none */
     w->groups = mem_alloc_zero((GROUPS + 1) * sizeof w->groups[0]);
     for (uint32_t i = 1; i <= GROUPS; i++) {
         struct group *g = &w->groups[i];
