@@ -23,6 +23,7 @@ enum row_kind {
 };
 
 /* Every row key begins with these: group, generation. What follows is the same on all replicas. */
+#define ROW_GROUP_BYTES 2u
 #define ROW_GENERATION_BYTES 6u
 
 /* Which part of the store a group's database is. */

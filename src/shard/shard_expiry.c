@@ -35,11 +35,6 @@ static bool fits_object(struct shard *s,
 }
 #endif
 
-static bool is_of(struct bytes row_key, struct bytes space)
-{
-    return row_key.size >= space.size && memcmp(row_key.data, space.data, space.size) == 0;
-}
-
 /*
  * The row at or behind `from`, which then names the next possible one; appends its key to out_key.
  * NOT_FOUND: there is none in the keyspace. NEED: not at hand.
@@ -52,12 +47,9 @@ static enum status next_row(struct shard *s,
 {
     struct omap_item item;
     struct keyspace found;
-    enum status status = store_seek(s->store, buf_bytes(from), &item);
+    enum status status = store_seek(s->store, buf_bytes(from), ROW_KEY_SPACE_BYTES, &item);
     if (status != STATUS_OK) {
         return status;
-    }
-    if (!is_of(item.key, bytes_of(from->data, ROW_KEY_SPACE_BYTES))) {
-        return STATUS_NOT_FOUND;
     }
     size_t at = out_key->size;
     status = row_key_decode_expiry(item.key, &found, out_expires_ms, out_key);

@@ -183,6 +183,7 @@ void shard_fetch_read(struct shard *s, struct shard_request *r, const struct vie
     ensure(r->fetch == NULL);
     if (view != NULL && view->is_range) {
         f->fetch.is_seek = true;
+        f->fetch.same_bytes = ROW_KEY_SPACE_BYTES;
         store_fetch_add(&f->fetch, buf_bytes(&view->row_key));
         if (r->has_missed) {
             /* Large rows may drive each other out: then it would never get further. */
@@ -231,6 +232,7 @@ void shard_fetch_expiry(struct shard *s, struct bytes from)
     struct read_fetch *f = fetch_create(s, NULL);
     f->is_expiry = true;
     f->fetch.is_seek = true;
+    f->fetch.same_bytes = ROW_KEY_SPACE_BYTES;
     store_fetch_add(&f->fetch, from);
     store_fetch_start(s->store, &f->fetch);
 }

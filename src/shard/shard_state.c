@@ -283,9 +283,9 @@ static enum status has_rows(struct shard *s, uint32_t first, uint32_t last, bool
     struct omap_item row;
     buf_clear(&s->row_key, SIZE_MAX);
     row_key_append_generation(&s->row_key, s->options.group, first);
-    enum status status = store_seek(s->store, buf_bytes(&s->row_key), &row);
+    enum status status = store_seek(s->store, buf_bytes(&s->row_key), ROW_GROUP_BYTES, &row);
     *out_has = status == STATUS_OK && row.key.size >= ROW_GENERATION_BYTES &&
-               get_u16_be(row.key.data) == s->options.group && get_u32_be(row.key.data + 2) <= last;
+               get_u32_be(row.key.data + ROW_GROUP_BYTES) <= last;
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
@@ -337,8 +337,8 @@ static uint64_t hash_rows(const struct shard *s, uint64_t hash, enum status *out
     row_key_append_generation(&name, s->options.group, s->generation);
     row_key_append_head_end(&from, s->options.group, s->generation);
     struct omap_item row;
-    while ((*out_status = store_seek(s->store, buf_bytes(&from), &row)) == STATUS_OK &&
-           row.key.size > name.size && memcmp(row.key.data, name.data, name.size) == 0) {
+    while ((*out_status = store_seek(s->store, buf_bytes(&from), ROW_GENERATION_BYTES, &row)) ==
+           STATUS_OK) {
         struct bytes rest = bytes_of(row.key.data + name.size, row.key.size - name.size);
         hash = mix_bytes(mix_bytes(hash, rest), blob_bytes(row.value));
         buf_clear(&from, SIZE_MAX);

@@ -215,25 +215,14 @@ static enum status local_delete(struct view *view, struct bytes key)
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
 
-static bool is_ours(struct bytes row_key, const uint8_t prefix[ROW_KEY_SPACE_BYTES])
-{
-    return row_key.size >= ROW_KEY_SPACE_BYTES &&
-           memcmp(row_key.data, prefix, ROW_KEY_SPACE_BYTES) == 0;
-}
-
 /* The row at or behind v->row_key, which then names the one behind it. NOT_FOUND: no more. */
 static enum status next_row(struct view_local *v, struct buf *key, struct object *out_object)
 {
-    uint8_t prefix[ROW_KEY_SPACE_BYTES];
     struct omap_item item;
-    memcpy(prefix, v->row_key.data, sizeof prefix);
-    enum status s = store_seek(v->store, buf_bytes(&v->row_key), &item);
+    enum status s = store_seek(v->store, buf_bytes(&v->row_key), ROW_KEY_SPACE_BYTES, &item);
     if (s != STATUS_OK) {
         v->is_range = s == STATUS_NEED;
         return s == STATUS_NOT_FOUND || s == STATUS_NEED ? s : damaged(v, s);
-    }
-    if (!is_ours(item.key, prefix)) {
-        return STATUS_NOT_FOUND;
     }
     struct keyspace space;
     buf_clear(key, SIZE_MAX);

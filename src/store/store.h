@@ -124,9 +124,15 @@ bool store_is_pressed(const struct store *s);
  * Before store_ready also IO or CORRUPT, never NEED.
  */
 MUST_CHECK enum status store_get(struct store *s, struct bytes key, struct blob **out_value);
-/* The first row with a key >= from. Results as for store_get; key and value are borrowed so, too.
+/*
+ * The first row with a key >= from, of those whose first same_bytes bytes are from's: a worker that
+ * looks for it does not wander through what was deleted behind them. Results as for store_get; key
+ * and value are borrowed so, too.
  */
-MUST_CHECK enum status store_seek(struct store *s, struct bytes from, struct omap_item *out_item);
+MUST_CHECK enum status store_seek(struct store *s,
+                                  struct bytes from,
+                                  size_t same_bytes,
+                                  struct omap_item *out_item);
 /* False: everything is always at hand (rows in memory), no get says NEED. */
 bool store_may_need(const struct store *s);
 
@@ -140,12 +146,13 @@ void store_drop(struct store *s, struct bytes from, struct bytes to);
 
 /*
  * Reads rows in a worker. When done() is called, on the loop, store_get of each key (store_seek
- * from each, if is_seek) is not NEED until the end of that loop turn. Caller's memory,
- * zero-initialised, until done(). I/O errors and damage halt instead.
+ * from each, if is_seek, with its same_bytes or more) is not NEED until the end of that loop turn.
+ * Caller's memory, zero-initialised, until done(). I/O errors and damage halt instead.
  */
 struct store_fetch {
     void (*done)(struct store_fetch *f);
     bool is_seek;
+    size_t same_bytes; /* of seeks */
     /* private */
     struct list link; /* in store.fetches while it runs */
     struct store *store;

@@ -54,17 +54,23 @@ static enum status read_ahead(struct store_fetch *f, struct bytes from)
 {
     struct store_engine *engine = f->store->engine;
     struct store_seen *seen = mem_alloc_zero(sizeof *seen);
+    struct buf to;
     omap_init(&seen->rows);
     buf_init(&seen->from, SIZE_MAX / 2);
     buf_append_bytes(&seen->from, from);
+    seen->same_bytes = f->same_bytes;
     list_append(&f->found, &seen->link);
-    return engine->ops->read_range(engine,
-                                   NULL /* now */,
-                                   from,
-                                   bytes_of("", 0),
-                                   SEEK_BYTES,
-                                   &seen->rows,
-                                   &seen->is_end);
+    buf_init(&to, SIZE_MAX / 2);
+    store_append_end(&to, bytes_of(from.data, f->same_bytes));
+    enum status status = engine->ops->read_range(engine,
+                                                 NULL /* now */,
+                                                 from,
+                                                 buf_bytes(&to),
+                                                 SEEK_BYTES,
+                                                 &seen->rows,
+                                                 &seen->is_end);
+    buf_deinit(&to);
+    return status;
 }
 
 static void fetch_run(struct env_work *w)
@@ -141,7 +147,8 @@ static bool keep_seen(struct store_fetch *f)
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
         struct omap_item item;
-        if (store_seek(s, next_key(f, &at), &item) == STATUS_NEED && !s->env->is_halted) {
+        if (store_seek(s, next_key(f, &at), f->same_bytes, &item) == STATUS_NEED &&
+            !s->env->is_halted) {
             store_fetch_add(f, buf_bytes(&s->needed));
         }
     }
@@ -218,5 +225,9 @@ void store_fetch_deinit(struct store_fetch *f)
     if (f->found.next != NULL) {
         store_seen_destroy_all(&f->found);
     }
-    *f = (struct store_fetch){.done = f->done, .is_seek = f->is_seek};
+    *f = (struct store_fetch){
+        .done = f->done,
+        .is_seek = f->is_seek,
+        .same_bytes = f->same_bytes,
+    };
 }

@@ -5,17 +5,21 @@
 #include "store/store.h"
 
 /*
- * What the engine holds from `from` up to the last of these rows, or to the end of all: read by a
- * worker for a seek, at hand until the end of the loop turn.
+ * What the engine holds from `from` up to the last of these rows, or to the end of those that begin
+ * with its first same_bytes bytes: read by a worker for a seek, at hand until the end of the loop
+ * turn.
  */
 struct store_seen {
     struct list link; /* in store.seen or store_fetch.found */
     struct buf from;
+    size_t same_bytes;
     struct omap rows;
     bool is_end;
 };
 
 void store_seen_destroy_all(struct list *seen);
+/* Appends the first key behind all that begin with this name; nothing: there is none. */
+void store_append_end(struct buf *out, struct bytes name);
 
 /* Halts with what the engine said. */
 void store_fail(struct store *s, const char *what);

@@ -14,15 +14,33 @@ void store_seen_destroy_all(struct list *seen)
     }
 }
 
+void store_append_end(struct buf *out, struct bytes name)
+{
+    while (name.size > 0 && name.data[name.size - 1] == UINT8_MAX) {
+        name.size--;
+    }
+    if (name.size > 0) {
+        buf_append_bytes(out, name);
+        out->data[out->size - 1]++;
+    }
+}
+
+static bool begins_with(struct bytes key, struct bytes name)
+{
+    return key.size >= name.size && bytes_equal(bytes_of(key.data, name.size), name);
+}
+
 /* True if what workers read in this turn says it: OK or NOT_FOUND. */
 static bool seek_seen(struct store *s,
                       struct bytes from,
+                      struct bytes name,
                       struct omap_item *out_item,
                       enum status *out_status)
 {
     list_each(link, &s->seen) {
         struct store_seen *one = container_of(link, struct store_seen, link);
-        if (bytes_compare(buf_bytes(&one->from), from) > 0) {
+        bool is_wide = begins_with(name, bytes_of(one->from.data, one->same_bytes));
+        if (!is_wide || bytes_compare(buf_bytes(&one->from), from) > 0) {
             continue;
         }
         bool is_found = omap_seek(&one->rows, from, out_item);
@@ -50,15 +68,22 @@ static void hold(struct store *s, struct bytes key, struct blob *value, struct o
 }
 
 /* Before store_ready: reads it here and now. */
-static enum status seek_blocking(struct store *s, struct bytes from, struct omap_item *out_item)
+static enum status seek_blocking(struct store *s,
+                                 struct bytes from,
+                                 struct bytes name,
+                                 struct omap_item *out_item)
 {
     struct omap rows;
     struct omap_item item;
+    struct buf to;
     bool is_end = false;
     omap_init(&rows);
+    buf_init(&to, SIZE_MAX / 2);
+    store_append_end(&to, name);
     enum status status =
         s->engine->ops
-            ->read_range(s->engine, NULL /* now */, from, bytes_of("", 0), 1, &rows, &is_end);
+            ->read_range(s->engine, NULL /* now */, from, buf_bytes(&to), 1, &rows, &is_end);
+    buf_deinit(&to);
     if (status == STATUS_OK) {
         if (omap_seek(&rows, from, &item)) {
             hold(s, item.key, blob_ref(item.value), out_item);
@@ -70,10 +95,13 @@ static enum status seek_blocking(struct store *s, struct bytes from, struct omap
     return status;
 }
 
-static enum status seek_engine(struct store *s, struct bytes from, struct omap_item *out_item)
+static enum status seek_engine(struct store *s,
+                               struct bytes from,
+                               struct bytes name,
+                               struct omap_item *out_item)
 {
     enum status status = STATUS_OK;
-    if (seek_seen(s, from, out_item, &status)) {
+    if (seek_seen(s, from, name, out_item, &status)) {
         return status;
     }
     struct buf key;
@@ -83,7 +111,7 @@ static enum status seek_engine(struct store *s, struct bytes from, struct omap_i
     if (status == STATUS_OK) {
         hold(s, buf_bytes(&key), value, out_item);
     } else if (status == STATUS_NEED && s->is_starting) {
-        status = seek_blocking(s, from, out_item);
+        status = seek_blocking(s, from, name, out_item);
     } else if (status == STATUS_NEED) {
         buf_clear(&s->needed, SIZE_MAX);
         buf_append_bytes(&s->needed, from);
@@ -96,12 +124,15 @@ static enum status seek_engine(struct store *s, struct bytes from, struct omap_i
 }
 
 /* Rows of dropped ranges are still in the engine; they are passed over. */
-static enum status seek_behind(struct store *s, struct bytes from, struct omap_item *out_item)
+static enum status seek_behind(struct store *s,
+                               struct bytes from,
+                               struct bytes name,
+                               struct omap_item *out_item)
 {
-    enum status status = seek_engine(s, from, out_item);
+    enum status status = seek_engine(s, from, name, out_item);
     while (status == STATUS_OK && (store_is_dropped(&s->drops, out_item->key, &from) ||
                                    store_is_dropped(&s->folding_drops, out_item->key, &from))) {
-        status = seek_engine(s, from, out_item);
+        status = begins_with(from, name) ? seek_engine(s, from, name, out_item) : STATUS_NOT_FOUND;
     }
     return status;
 }
@@ -116,10 +147,13 @@ static bool seek_folding(struct store *s, struct bytes from, struct omap_item *o
 }
 
 /* The newest of three sources wins among equal keys: active, folding, engine. */
-static enum status seek_once(struct store *s, struct bytes from, struct omap_item *out_item)
+static enum status seek_once(struct store *s,
+                             struct bytes from,
+                             struct bytes name,
+                             struct omap_item *out_item)
 {
     struct omap_item best = {0};
-    enum status status = seek_behind(s, from, &best);
+    enum status status = seek_behind(s, from, name, &best);
     if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
         return status;
     }
@@ -134,23 +168,28 @@ static enum status seek_once(struct store *s, struct bytes from, struct omap_ite
         best = item;
         has_best = true;
     }
-    if (!has_best) {
+    if (!has_best || !begins_with(best.key, name)) {
         return STATUS_NOT_FOUND;
     }
     *out_item = best;
     return STATUS_OK;
 }
 
-enum status store_seek(struct store *s, struct bytes from, struct omap_item *out_item)
+enum status store_seek(struct store *s,
+                       struct bytes from,
+                       size_t same_bytes,
+                       struct omap_item *out_item)
 {
     struct omap_item item = {0};
-    enum status status = seek_once(s, from, &item);
+    struct bytes name = bytes_of(from.data, same_bytes);
+    ensure(same_bytes <= from.size);
+    enum status status = seek_once(s, from, name, &item);
     while (status == STATUS_OK && item.value == NULL) {
         /* A deletion hides this key; the next possible key is this one and a zero byte. */
         buf_clear(&s->key, SIZE_MAX);
         buf_append_bytes(&s->key, item.key);
         buf_append(&s->key, "", 1);
-        status = seek_once(s, buf_bytes(&s->key), &item);
+        status = seek_once(s, buf_bytes(&s->key), name, &item);
     }
     if (status == STATUS_OK) {
         *out_item = item;

@@ -71,7 +71,7 @@ static inline void check_databases(struct shard_world *w)
     w->store.is_starting = true; /* it may block */
     buf_init(&from, ROW_KEY_BYTES_MAX + 1);
     row_key_append_head_end(&from, GROUP, w->shard->generation);
-    while (store_seek(&w->store, buf_bytes(&from), &row) == STATUS_OK) {
+    while (store_seek(&w->store, buf_bytes(&from), 0, &row) == STATUS_OK) {
         buf_clear(&from, SIZE_MAX);
         buf_append_bytes(&from, row.key);
         buf_append(&from, "", 1);

@@ -274,7 +274,7 @@ static bool has_generation(struct shard_world *w, uint32_t generation)
     struct omap_item item;
     buf_init(&from, 64);
     row_key_append_generation(&from, GROUP, generation);
-    enum status s = store_seek(&w->store, buf_bytes(&from), &item);
+    enum status s = store_seek(&w->store, buf_bytes(&from), 0, &item);
     bool has = s == STATUS_OK && memcmp(item.key.data, from.data, ROW_GENERATION_BYTES) == 0;
     buf_deinit(&from);
     return has;
@@ -287,7 +287,7 @@ static void stage(struct shard_world *to, struct shard_world *from, uint32_t gen
     struct omap_item item;
     buf_init(&key, SIZE_MAX / 2);
     row_key_append_generation(&key, GROUP, from->shard->generation);
-    while (store_seek(&from->store, buf_bytes(&key), &item) == STATUS_OK &&
+    while (store_seek(&from->store, buf_bytes(&key), 0, &item) == STATUS_OK &&
            get_u16_be(item.key.data) == GROUP) {
         struct buf staged;
         struct bytes value = blob_bytes(item.value);
@@ -435,7 +435,7 @@ TEST(leftovers_are_dropped)
         unsigned rows = 0;
         struct buf at;
         buf_init(&at, 256);
-        while (store_seek(&w.store, buf_bytes(&at), &item) == STATUS_OK) {
+        while (store_seek(&w.store, buf_bytes(&at), 0, &item) == STATUS_OK) {
             rows++;
             buf_clear(&at, SIZE_MAX);
             buf_append_bytes(&at, item.key);

@@ -607,7 +607,7 @@ static void stage(struct shard_world *to, struct shard_world *from, uint32_t gen
     from->store.is_starting = true;
     buf_init(&at, SIZE_MAX / 2);
     row_key_append_generation(&at, GROUP, 0);
-    while (store_seek(&from->store, buf_bytes(&at), &row) == STATUS_OK) {
+    while (store_seek(&from->store, buf_bytes(&at), 0, &row) == STATUS_OK) {
         buf_clear(&at, SIZE_MAX);
         buf_append_bytes(&at, row.key);
         put_u32_be(at.data + 2, generation);

@@ -6,6 +6,7 @@
 #include "fake_env.h"
 #include "harness.h"
 #include "store/store.h"
+#include "store/store_parts.h"
 
 #define KEYS_MAX 64u
 #define KEY_BYTES 15u
@@ -118,7 +119,7 @@ static void check_seek(struct world *w, const char *from)
 {
     struct omap_item item;
     size_t i = twin_seek(&w->twin, from);
-    enum status s = store_seek(&w->store, bytes_of_text(from), &item);
+    enum status s = store_seek(&w->store, bytes_of_text(from), 0, &item);
     CHECK_EQ(s, i < w->twin.count ? STATUS_OK : STATUS_NOT_FOUND);
     if (s == STATUS_OK) {
         CHECK_BYTES(item.key, bytes_of_text(w->twin.rows[i].key));
@@ -297,7 +298,7 @@ TEST(fetched_seek_passes_deleted_rows)
         store_delete(&w.store, bytes_of_text(key));
     }
     struct omap_item item;
-    CHECK_EQ(store_seek(&w.store, bytes_of_text("a"), &item), STATUS_NEED);
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("a"), 0, &item), STATUS_NEED);
     w.fetch.is_seek = true;
     store_fetch_add(&w.fetch, bytes_of_text("a"));
     store_fetch_add(&w.fetch, bytes_of_text("zz"));
@@ -315,11 +316,46 @@ TEST(fetched_seek_passes_deleted_rows)
     store_fetch_add(&w.fetch, bytes_of_text("zz"));
     store_fetch_start(&w.store, &w.fetch);
     fake_env_run_all(&w.env);
-    CHECK_EQ(store_seek(&w.store, bytes_of_text("a"), &item), STATUS_OK);
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("a"), 0, &item), STATUS_OK);
     CHECK_BYTES(item.key, bytes_of_text("y"));
-    CHECK_EQ(store_seek(&w.store, bytes_of_text("zz"), &item), STATUS_NOT_FOUND);
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("zz"), 0, &item), STATUS_NOT_FOUND);
     store_flush(&w.store);
-    CHECK_EQ(store_seek(&w.store, bytes_of_text("a"), &item), STATUS_NEED);
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("a"), 0, &item), STATUS_NEED);
+    store_fetch_deinit(&w.fetch);
+    world_deinit(&w);
+}
+
+/* A worker reads nothing behind the range that is asked for: there may be very much, all deleted.
+ */
+TEST(seek_ends_with_its_range)
+{
+    struct world w;
+    missing_init(&w, 0);
+    static const char *const keys[] = {"a", "b1", "b\xff", "c", "\xff\xff"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        store_put(&w.store, bytes_of_text(keys[i]), blob_create(1));
+    }
+    fold_all(&w);
+    struct omap_item item;
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("b2"), 1, &item), STATUS_NEED);
+    w.fetch.is_seek = true;
+    w.fetch.same_bytes = 1;
+    store_fetch_add(&w.fetch, bytes_of_text("b2"));
+    store_fetch_add(&w.fetch, bytes_of_text("\xff"));
+    store_fetch_start(&w.store, &w.fetch);
+    fake_env_run_all(&w.env);
+    uint64_t rows = 0;
+    list_each(link, &w.store.seen) {
+        rows += container_of(link, struct store_seen, link)->rows.count;
+    }
+    CHECK_EQ(rows, 2u);
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("b2"), 1, &item), STATUS_OK);
+    CHECK_BYTES(item.key, bytes_of_text("b\xff"));
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("b\xff\x01"), 1, &item), STATUS_NOT_FOUND);
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("b\xff\x01"), 0, &item), STATUS_NEED);
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("c"), 1, &item), STATUS_NEED);
+    CHECK_EQ(store_seek(&w.store, bytes_of_text("\xff"), 1, &item), STATUS_OK);
+    CHECK_BYTES(item.key, bytes_of_text("\xff\xff"));
     store_fetch_deinit(&w.fetch);
     world_deinit(&w);
 }
@@ -669,7 +705,7 @@ TEST(damage_is_an_error_at_the_start_and_halts_later)
         struct omap_item item;
         rotten_init(&w, medium);
         CHECK_EQ(get_status(&w, "a"), STATUS_CORRUPT);
-        CHECK_EQ(store_seek(&w.store, bytes_of_text(""), &item), STATUS_CORRUPT);
+        CHECK_EQ(store_seek(&w.store, bytes_of_text(""), 0, &item), STATUS_CORRUPT);
         store_ready(&w.store);
         CHECK(!w.env.base.is_halted);
         store_range_init(&w.range);

@@ -152,16 +152,17 @@ static enum status check_get(struct world *w, const char *key)
     return s;
 }
 
-static enum status check_seek(struct world *w, const char *from)
+static enum status check_seek(struct world *w, const char *from, size_t same_bytes)
 {
     struct omap_item item;
     size_t i = model_seek(&w->model, from);
-    enum status s = store_seek(&w->store, bytes_of_text(from), &item);
+    enum status s = store_seek(&w->store, bytes_of_text(from), same_bytes, &item);
     if (s == STATUS_NEED) {
         w->needs++;
         return s;
     }
-    CHECK_EQ(s, i < w->model.count ? STATUS_OK : STATUS_NOT_FOUND);
+    bool is_there = i < w->model.count && strncmp(w->model.rows[i].key, from, same_bytes) == 0;
+    CHECK_EQ(s, is_there ? STATUS_OK : STATUS_NOT_FOUND);
     if (s == STATUS_OK) {
         check_item(&w->model, i, &item);
     }
@@ -173,7 +174,7 @@ static void fetched(struct store_fetch *f)
     struct reader *r = container_of(f, struct reader, fetch);
     for (size_t i = 0; i < r->count; i++) {
         if (f->is_seek) {
-            CHECK(check_seek(r->world, r->keys[i]) != STATUS_NEED);
+            CHECK(check_seek(r->world, r->keys[i], f->same_bytes) != STATUS_NEED);
         } else if (r->keys[i][0] >= r->world->generation - 1) { /* not dropped meanwhile */
             CHECK(check_get(r->world, r->keys[i]) != STATUS_NEED);
         }
@@ -200,6 +201,7 @@ static void random_fetch(struct world *w)
     *r = (struct reader){.world = w, .is_busy = true};
     r->fetch.done = fetched;
     r->fetch.is_seek = prng_chance(&w->prng, 500);
+    r->fetch.same_bytes = prng_below(&w->prng, 2);
     r->count = 1 + prng_below(&w->prng, FETCH_KEYS);
     for (size_t i = 0; i < r->count; i++) {
         random_key(w, r->keys[i]);
@@ -417,7 +419,7 @@ static void random_read(struct world *w)
     if (prng_chance(&w->prng, 500)) {
         (void)check_get(w, key);
     } else {
-        (void)check_seek(w, key);
+        (void)check_seek(w, key, prng_below(&w->prng, 2));
     }
 }
 
