@@ -515,22 +515,28 @@ static void show_prepared(void *ctx,
     show->fn(show->ctx, &shown);
 }
 
-void txn_each_open(struct txn_manager *m,
-                   void (*fn)(void *ctx, const struct txn_shown *shown),
-                   void *ctx)
+/* now_us 0: without their age. */
+static void show_own(const struct txn_manager *m, const struct show *show)
 {
-    struct show show = {.fn = fn, .ctx = ctx, .now_us = env_now_us(m->env)};
     list_each(link, &m->tries) {
         const struct txn_try *try = container_of(link, struct txn_try, link);
         struct txn_shown shown = {
             .id = try->id,
             .is_coordinator = true,
             .state = txn_try_state(try),
-            .age_us = show.now_us - try->since_us,
+            .age_us = show->now_us > try->since_us ? show->now_us - try->since_us : 0,
         };
         copy_participants(&shown, buf_bytes(&try->participants));
-        fn(ctx, &shown);
+        show->fn(show->ctx, &shown);
     }
+}
+
+void txn_each_open(struct txn_manager *m,
+                   void (*fn)(void *ctx, const struct txn_shown *shown),
+                   void *ctx)
+{
+    struct show show = {.fn = fn, .ctx = ctx, .now_us = env_now_us(m->env)};
+    show_own(m, &show);
     for (uint32_t g = 1; g <= m->options.group_count; g++) {
         show.group = g;
         if (m->options.groups[g].shard != NULL) {
@@ -543,16 +549,8 @@ void txn_each_own(const struct txn_manager *m,
                   void (*fn)(void *ctx, const struct txn_shown *shown),
                   void *ctx)
 {
-    list_each(link, &m->tries) {
-        const struct txn_try *try = container_of(link, struct txn_try, link);
-        struct txn_shown shown = {
-            .id = try->id,
-            .is_coordinator = true,
-            .state = txn_try_state(try),
-        };
-        copy_participants(&shown, buf_bytes(&try->participants));
-        fn(ctx, &shown);
-    }
+    struct show show = {.fn = fn, .ctx = ctx};
+    show_own(m, &show);
 }
 
 uint64_t txn_memory(const struct txn_manager *m)
